@@ -1,0 +1,73 @@
+"""Files that appear under their final name only when they are complete.
+
+A file is written under a temporary name in its own folder, flushed, fsynced and renamed; a
+process killed at any instant leaves at most a temporary file, which ``remove_stale`` deletes
+at the next start once its writer is gone.
+"""
+
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+_HOST = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
+_TEMPORARY = re.compile(r"^\..+\.(?P<host>[A-Za-z0-9_]+)-(?P<pid>\d+)\.tmp$")
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path``; renames it to ``path`` on a clean exit.
+
+    On an exception the temporary file is deleted and ``path`` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.tmp")
+    try:
+        yield temporary
+        _fsync(temporary)
+        os.replace(temporary, path)
+        _fsync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes ``content`` to ``path`` in one atomic step."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Writes UTF-8 ``content`` to ``path`` in one atomic step."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def remove_stale(folder: Path) -> int:
+    """Deletes the temporary files of writers on this host that no longer run; returns how many."""
+    removed = 0
+    for entry in folder.glob(".*.tmp") if folder.is_dir() else ():
+        match = _TEMPORARY.match(entry.name)
+        if match and match["host"] == _HOST and not _is_running(int(match["pid"])):
+            entry.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

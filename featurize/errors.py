@@ -1,0 +1,51 @@
+"""The errors trimodal raises on purpose.
+
+Each message is one line that says what is wrong and what to do next. The command line prints
+it without a traceback and exits with the class's ``exit_code``.
+"""
+
+
+class TrimodalError(Exception):
+    """Base of every error raised on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(TrimodalError):
+    """A setting, argument or folder that the user has to correct."""
+
+    exit_code = 2
+
+
+class MediaError(TrimodalError):
+    """A media file that cannot be decoded or lacks the stream asked for."""
+
+
+class ModelError(TrimodalError):
+    """An acoustic model directory or a weights file that cannot be used."""
+
+
+class TextError(TrimodalError):
+    """Word vectors or a transcript that cannot be read."""
+
+
+class ShardError(TrimodalError):
+    """A shard that cannot be opened, or whose content does not match its checksums."""
+
+
+class StaleError(TrimodalError):
+    """A finished result that was made with other settings or other input."""
+
+    exit_code = 2
+
+
+class CorpusError(TrimodalError):
+    """A corpus folder whose layout or metadata cannot be read."""
+
+
+class TrainError(TrimodalError):
+    """Training or evaluation that cannot go on."""
+
+
+class StageError(TrimodalError):
+    """A stage that lost too many utterances or a worker process."""

@@ -1,0 +1,346 @@
+"""Open a video or audio file: a mono waveform, or RGB pictures with their times.
+
+Time zero is the container's start, the zero of every player's clock. Sound and picture are both
+placed on that clock by their time stamps, so what ``read_audio`` and ``read_frames`` give for the
+same segment belongs together even when one stream starts later than the other.
+
+Only regular local files in known media containers are opened: FFmpeg would otherwise follow
+URLs, ``concat:`` lists and playlists that point anywhere. Everything is decoded by one thread;
+parallelism comes from processes.
+"""
+
+import math
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from featurize.errors import MediaError
+
+# Demuxers that read one self-contained file; no playlists (hls, dash, concat), images or devices.
+CONTAINERS = (
+    "mov,matroska,avi,mpeg,mpegts,mpegvideo,asf,flv,wav,w64,flac,ogg,mp3,aac,aiff,caf,au,amr,ac3"
+)
+# Containers whose header states the duration exactly (elsewhere it may be a guess).
+EXACT_DURATION = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "flac"})
+RIFF_SIZE_UNKNOWN = 0x7FFF0000  # writers to a pipe put about 2 or 4 GiB where the size belongs
+TRUNCATION_TOLERANCE_S = 0.5  # encoders round the stated duration by a frame or a few
+SEEK_MARGIN_S = 1.0  # a key frame may be decoded earlier than it is shown
+LARGEST_DELAY_S = 600.0  # of the sound behind the picture, before time stamps are called wrong
+FALLBACK_FRAME_RATE_HZ = 25.0  # for streams that state neither time stamps nor a rate
+# Without it libswresample's mix of stereo to floating-point mono is 3 dB too loud.
+MIX_WITHIN_FULL_SCALE = {"rematrix_maxval": "1"}
+LARGEST_SAMPLE = 32767 / 32768  # int16's range, Kaldi's, scaled to [-1, 1)
+
+
+def read_audio(
+    path: str | Path,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    sample_rate_hz: int = 16000,
+) -> np.ndarray:
+    """Decode a file's sound to mono at ``sample_rate_hz``.
+
+    libswresample mixes and resamples: stereo becomes the mean of both channels, more channels the
+    usual ITU mix scaled to stay within full scale. The result is clipped to the range of int16.
+    Sample ``i`` is at ``start_s + i / sample_rate_hz``. The stream is always decoded from its
+    beginning, so a segment equals the same stretch of the whole file, sample for sample.
+
+    Args:
+        path: a local audio or video file.
+        start_s: start of the segment.
+        end_s: end of the segment; None is the end of the file, a later time is cut to it.
+        sample_rate_hz: rate of the result.
+
+    Returns:
+        float32 (n_samples,) in [-1, 1).
+
+    Raises:
+        MediaError: no media file, no sound in the file or the segment, a decoding error before
+            the segment's end, or less sound than the header states (a truncated file).
+    """
+    _check_segment(path, start_s, end_s)
+    first = round(start_s * sample_rate_hz)
+    stop = None if end_s is None else round(end_s * sample_rate_hz)
+    blocks: list[np.ndarray] = []
+    position = 0
+    with _opened(path) as container:
+        best = container.streams.best("audio")
+        if best is None:
+            raise MediaError(f"{path}: has no audio stream")
+        stream = _prepared(path, best)
+        with _decoding(path, lambda: position / sample_rate_hz):
+            for block in _mono_blocks(container, stream, sample_rate_hz):
+                end = position + len(block)
+                if end > first:
+                    blocks.append(block[max(first - position, 0) :])
+                position = end
+                if stop is not None and position >= stop:
+                    break
+        _check_complete(path, container, stream, position / sample_rate_hz, end_s)
+    n_samples = sum(map(len, blocks)) if stop is None else min(stop, position) - first
+    if n_samples <= 0:
+        raise MediaError(
+            f"{path}: no sound after {start_s:g} s (it ends at {position / sample_rate_hz:.2f} s)"
+        )
+    return np.clip(np.concatenate(blocks)[:n_samples], -1.0, np.float32(LARGEST_SAMPLE))
+
+
+def read_frames(
+    path: str | Path, *, fps: float, start_s: float = 0.0, end_s: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decode the pictures of a segment at ``fps`` pictures a second.
+
+    See ``iter_frames`` for which pictures these are.
+
+    Returns:
+        times_s float32 (F,), counted from ``start_s``; RGB pictures uint8 (F, H, W, 3).
+
+    Raises:
+        MediaError: see ``iter_frames``.
+    """
+    timed = list(iter_frames(path, fps=fps, start_s=start_s, end_s=end_s))
+    times_s = np.array([time_s for time_s, _ in timed], dtype=np.float32)
+    return times_s, np.stack([picture for _, picture in timed])
+
+
+def iter_frames(
+    path: str | Path, *, fps: float, start_s: float = 0.0, end_s: float | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield ``(time_s, picture)`` one by one, holding one decoded picture at a time.
+
+    Picture ``k`` is the one on screen at ``start_s + (k + 0.5) / fps``, the middle of its
+    interval: at the file's own rate each picture comes exactly once whatever the rounding of
+    its time stamps, and at 1 fps a clip is not represented by its first, often black, picture. A
+    segment shorter than half an interval yields its last picture, timed at its middle. A
+    variable frame rate needs nothing special; a rotation in the file's metadata is applied
+    (multiples of 90 degrees); if the picture's size changes on the way, later pictures are
+    scaled to the first one's.
+
+    Args:
+        path: a local video file.
+        fps: pictures a second of the result, not of the file.
+        start_s, end_s: the segment; None is the end of the file, a later time is cut to it.
+
+    Yields:
+        Seconds from ``start_s``; uint8 (H, W, 3) RGB.
+
+    Raises:
+        MediaError: no media file, no video stream, no picture in the segment, a decoding
+            error or a damaged picture before its end, or a truncated file.
+    """
+    _check_segment(path, start_s, end_s)
+    if not fps > 0:
+        raise MediaError(f"{path}: cannot sample {fps:g} pictures a second; give fps above 0")
+    with _opened(path) as container:
+        stream = _video_stream(path, container)
+        shown_until_s = 0.0
+        n_yielded = 0
+        size: tuple[int, int] | None = None
+        with _decoding(path, lambda: shown_until_s):
+            for frame, shown_until_s in _shown(container, stream, start_s, end_s):
+                while (time_s := (n_yielded + 0.5) / fps) + start_s < shown_until_s:
+                    size = size or (frame.width, frame.height)
+                    yield time_s, _picture(path, frame, size)
+                    n_yielded += 1
+            if n_yielded == 0 and shown_until_s > start_s:
+                middle_s = (shown_until_s - start_s) / 2
+                yield middle_s, _picture(path, frame, (frame.width, frame.height))
+                n_yielded = 1
+        _check_complete(path, container, stream, shown_until_s, end_s)
+    if n_yielded == 0:
+        raise MediaError(
+            f"{path}: no picture after {start_s:g} s (it ends at {shown_until_s:.2f} s)"
+        )
+
+
+def _mono_blocks(
+    container: InputContainer, stream: AudioStream, sample_rate_hz: int
+) -> Iterator[np.ndarray]:
+    """Yield consecutive float32 (n,) blocks, the first of which begins at time zero."""
+    resampler = av.AudioResampler(
+        format="fltp", layout="mono", rate=sample_rate_hz, options=MIX_WITHIN_FULL_SCALE
+    )
+    n_late: int | None = None  # samples from time zero to the stream's first; may be negative
+    for frame in _with_flush(container.decode(stream)):
+        if n_late is None and frame is not None:
+            late_s = (frame.time or 0.0) - _zero_s(container)
+            if late_s > LARGEST_DELAY_S:
+                raise ValueError(f"its sound starts {late_s:.0f} s late: wrong time stamps")
+            n_late = round(late_s * sample_rate_hz)
+            yield np.zeros(max(n_late, 0), dtype=np.float32)
+        for resampled in resampler.resample(frame):
+            if resampled is not None:  # what flushing gives when there was nothing to convert
+                block = resampled.to_ndarray()[0]
+                n_cut = min(max(-(n_late or 0), 0), len(block))
+                n_late = (n_late or 0) + n_cut
+                yield block[n_cut:]
+
+
+def _with_flush(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame | None]:
+    yield from frames
+    yield None
+
+
+def _shown(
+    container: InputContainer, stream: VideoStream, start_s: float, end_s: float | None
+) -> Iterator[tuple[VideoFrame, float]]:
+    """Yield each frame on screen within the segment, with the seconds until when it is.
+
+    A picture stays until the next one comes, the last one for its own duration. Until there is
+    a first one, that one stands in.
+    """
+    limit_s = float("inf") if end_s is None else end_s
+    frame_s = 1.0 / float(stream.average_rate or stream.guessed_rate or FALLBACK_FRAME_RATE_HZ)
+    zero_s = _zero_s(container)
+    current: tuple[VideoFrame, float] | None = None
+    for frame in _decoded_from(container, stream, start_s + zero_s):
+        if frame.time is not None:
+            time_s = frame.time - zero_s
+        else:
+            time_s = 0.0 if current is None else current[1] + frame_s
+        if current is not None and time_s > start_s:
+            yield current[0], min(time_s, limit_s)
+        if time_s >= limit_s and current is not None:
+            return
+        current = (frame, time_s)
+    if current is not None:
+        frame, time_s = current
+        duration_s = float(frame.duration * frame.time_base) if frame.time_base else 0.0
+        yield frame, min(time_s + (duration_s or frame_s), limit_s)
+
+
+def _decoded_from(
+    container: InputContainer, stream: VideoStream, time_s: float
+) -> Iterator[VideoFrame]:
+    """Decode from the key frame before ``time_s``; from the beginning if the index misleads."""
+    target_s = time_s - SEEK_MARGIN_S
+    if stream.time_base is None or target_s <= _zero_s(container):
+        yield from container.decode(stream)
+        return
+    try:
+        container.seek(int(target_s / stream.time_base), stream=stream)
+        frames = container.decode(stream)
+        first = next(frames, None)
+    except av.FFmpegError:
+        first = None
+    if first is None or first.time is None or first.time > time_s:
+        container.seek(int(_zero_s(container) / stream.time_base), stream=stream)
+        frames = container.decode(stream)
+    else:
+        yield first
+    yield from frames
+
+
+def _picture(path: str | Path, frame: VideoFrame, size: tuple[int, int]) -> np.ndarray:
+    """Convert to uint8 (H, W, 3) RGB, upright; ``size`` is (width, height) before rotation."""
+    if frame.is_corrupt:
+        raise MediaError(f"{path}: damaged picture at {frame.time or 0.0:.2f} s")
+    picture = frame.to_ndarray(format="rgb24", width=size[0], height=size[1], threads=1)
+    n_quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise, as np.rot90 counts
+    return np.ascontiguousarray(np.rot90(picture, n_quarter_turns))
+
+
+def _video_stream(path: str | Path, container: InputContainer) -> VideoStream:
+    """Choose the moving picture; a cover image stored in the file is none."""
+    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not moving:
+        raise MediaError(f"{path}: has no video stream")
+    best = container.streams.best("video")
+    return _prepared(path, best if best in moving else moving[0])
+
+
+def _prepared(path: str | Path, stream: Any) -> Any:
+    if stream.codec_context is None:
+        raise MediaError(f"{path}: no decoder for its {stream.type} stream; convert the file")
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _check_segment(path: str | Path, start_s: float, end_s: float | None) -> None:
+    if not 0 <= start_s < math.inf or (end_s is not None and not end_s > start_s):
+        raise MediaError(f"{path}: empty or negative segment, {start_s} s to {end_s} s")
+
+
+def _check_complete(
+    path: str | Path,
+    container: InputContainer,
+    stream: AudioStream | VideoStream,
+    decoded_until_s: float,
+    end_s: float | None,
+) -> None:
+    """Raise MediaError when the stream ended well before both its stated end and ``end_s``."""
+    stated_s = _stated_end_s(path, container, stream)
+    expected_s = min(stated_s, math.inf if end_s is None else end_s)
+    if decoded_until_s < expected_s - TRUNCATION_TOLERANCE_S:
+        raise MediaError(
+            f"{path}: truncated: {stream.type} ends at {decoded_until_s:.2f} s"
+            f" of {expected_s:.2f} s"
+        )
+
+
+def _stated_end_s(
+    path: str | Path, container: InputContainer, stream: AudioStream | VideoStream
+) -> float:
+    """Seconds at which the header says that the stream ends; 0 where it cannot be relied on."""
+    if container.format.name == "wav":  # FFmpeg goes by the file's size, so look for ourselves
+        with open(path, "rb") as file:
+            magic, n_bytes = struct.unpack("<4sI", file.read(8))
+        n_bytes_a_second = (stream.codec_context.bit_rate or 0) / 8
+        written_as_stream = magic != b"RIFF" or n_bytes >= RIFF_SIZE_UNKNOWN
+        return 0.0 if written_as_stream or not n_bytes_a_second else n_bytes / n_bytes_a_second
+    if container.format.name not in EXACT_DURATION or not stream.duration:
+        return 0.0
+    end = stream.duration + (stream.start_time or 0)
+    return float(end * (stream.time_base or 0)) - _zero_s(container)
+
+
+def _zero_s(container: InputContainer) -> float:
+    """Time stamp, in seconds, of the container's time zero."""
+    return (container.start_time or 0) / av.time_base
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[InputContainer]:
+    local = Path(path)
+    if not local.is_file():
+        raise MediaError(f"{path}: no such regular file")
+    if local.stat().st_size == 0:
+        raise MediaError(f"{path}: has zero bytes")
+    try:
+        # "file:" so that a name such as "concat:a" is a name.
+        container = av.open(
+            f"file:{local.absolute()}",
+            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(f"{path}: cannot be opened as media: {_reason(error)}") from None
+    with container:
+        yield container
+
+
+@contextmanager
+def _decoding(path: str | Path, decoded_until_s: Callable[[], float]) -> Iterator[None]:
+    """Turn FFmpeg's errors into MediaError, telling how much was decoded before."""
+    try:
+        yield
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(
+            f"{path}: decoding failed after {decoded_until_s():.2f} s: {_reason(error)}"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

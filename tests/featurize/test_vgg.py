@@ -1,0 +1,179 @@
+"""Against torchvision's own network and transforms, picture by picture."""
+
+import pickle
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.models import VGG16_Weights, vgg16
+
+from featurize import vgg
+from featurize.errors import MediaError, ModelError, UsageError
+from featurize.vgg import VggConfig, VggExtractor
+
+
+def pictures(n: int, height: int = 120, width: int = 100) -> np.ndarray:
+    """Smooth coloured shapes, a different one each."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    waves = rng.uniform(0, 12, (n, 3, 3))
+    a, b, c = (waves[:, :, i, None, None] for i in range(3))
+    levels = 127 + 120 * np.sin(a * x + b * y + c)
+    return levels.transpose(0, 2, 3, 1).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def extractor() -> VggExtractor:
+    return VggExtractor(VggConfig(weights="random:7", batch_size=2))
+
+
+@pytest.fixture(scope="module")
+def reference() -> torch.nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        return vgg16().eval()
+
+
+@pytest.fixture(scope="module")
+def features(extractor) -> np.ndarray:
+    """Of three pictures, in a batch of two and one of one."""
+    return extractor(pictures(3))
+
+
+@pytest.fixture(scope="module")
+def weights_path(reference, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
+    torch.save(reference.state_dict(), path)
+    yield str(path)
+    path.unlink()  # 528 MB
+
+
+@torch.inference_mode()
+def reference_features(model, frames: np.ndarray, n_layers: int) -> np.ndarray:
+    """One picture at a time, through torchvision's modules as they come."""
+    transform = VGG16_Weights.IMAGENET1K_V1.transforms()
+    rows = []
+    for frame in frames:
+        image = transform(torch.tensor(frame).permute(2, 0, 1))[None]
+        row = torch.flatten(model.avgpool(model.features(image)), 1)
+        rows.append(model.classifier[:n_layers](row)[0].numpy())
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize(("height", "width"), [(120, 100), (224, 224), (300, 401)])
+def test_equals_torchvision(extractor, reference, height: int, width: int) -> None:
+    frames = pictures(2, height, width)
+    features = extractor(frames)
+    assert features.shape == (2, 4096) and features.dtype == np.float32
+    np.testing.assert_allclose(features, reference_features(reference, frames, 5), atol=1e-5)
+
+
+def test_repeats_exactly_and_batches_agree(extractor, features) -> None:
+    np.testing.assert_array_equal(extractor(pictures(3)), features)
+    np.testing.assert_allclose(extractor(pictures(3)[1:2]), features[1:2], atol=1e-5)
+    assert extractor(pictures(0)).shape == (0, 4096)
+
+
+def test_random_features_tell_pictures_apart_in_float16(features) -> None:
+    halves = features.astype(np.float16).astype(np.float64)
+    variation = halves.std(axis=0).mean() / halves.mean()
+    assert halves.max() < 100 and variation > 0.05
+    assert len(np.unique(halves, axis=0)) == 3
+
+
+def test_weights_file_gives_the_same_network(weights_path: str, extractor, features) -> None:
+    loaded = VggExtractor(VggConfig(weights=weights_path, batch_size=2))
+    assert loaded.resolved == {**extractor.resolved, "weights": "vgg16.pth"}
+    np.testing.assert_array_equal(loaded(pictures(3)), features)
+
+
+def test_fc6_is_the_first_hidden_layer(weights_path: str, reference) -> None:
+    frames = pictures(1)
+    features = VggExtractor(VggConfig(weights=weights_path, layer="fc6"))(frames)
+    np.testing.assert_allclose(features, reference_features(reference, frames, 2), atol=1e-5)
+
+
+def test_bfloat16_is_within_two_per_cent(weights_path: str, extractor, features) -> None:
+    rough = VggExtractor(VggConfig(weights=weights_path, precision="bfloat16"))
+    error = np.linalg.norm(rough(pictures(3)) - features) / np.linalg.norm(features)
+    assert 0 < error < 0.02
+    assert rough.resolved["precision"] == "bfloat16"
+    assert rough.resolved["weights_sha256"] == extractor.resolved["weights_sha256"]
+
+
+def test_random_weights_follow_the_seed_and_leave_the_callers_state(extractor) -> None:
+    torch.manual_seed(3)
+    state = torch.random.get_rng_state()
+    other = VggExtractor(VggConfig(weights="random:8"))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert other.resolved["weights_sha256"] != extractor.resolved["weights_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("abilities", "expected"),
+    [({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16"), ({}, "float32")],
+)
+def test_auto_precision_goes_by_the_processor(monkeypatch, abilities, expected) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
+    assert vgg._precision("auto", torch.device("cpu")) == expected
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_unfit_weights_files_are_model_errors(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self):
+            return print, ("executed",)
+
+    contents = {
+        "small.pth": {"features.0.weight": torch.zeros(2, 2)},
+        "list.pth": [1, 2, 3],
+        "numbers.pth": {"features.0.weight": 1.0},
+    }
+    for name, content in contents.items():
+        torch.save(content, tmp_path / name)
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    (tmp_path / "text.pth").write_text("no weights")
+    (tmp_path / "empty.pth").touch()
+    names = [*contents, "evil.pth", "text.pth", "empty.pth", "absent.pth"]
+    for name in names:
+        with pytest.raises(ModelError, match=name) as caught:
+            VggExtractor(VggConfig(weights=str(tmp_path / name)))
+        assert "\n" not in str(caught.value)
+
+
+def test_weights_with_nan_are_refused(monkeypatch, reference) -> None:
+    """IMAGENET1K_FEATURES, for one, has no classifier: NaN stands there."""
+    state = dict(reference.state_dict())
+    state["classifier.0.bias"] = torch.full((4096,), float("nan"))
+    monkeypatch.setattr(VGG16_Weights, "get_state_dict", lambda *_args, **_options: state)
+    with pytest.raises(ModelError, match="IMAGENET1K_FEATURES: has values that are not finite"):
+        VggExtractor(VggConfig(weights="IMAGENET1K_FEATURES"))
+
+
+def test_no_network_is_an_error_that_says_what_to_fetch(monkeypatch) -> None:
+    def offline(*_args, **_options):
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+    with pytest.raises(ModelError, match=r"vgg16-397923af\.pth elsewhere and give the file's path"):
+        VggExtractor(VggConfig())
+
+
+def test_bad_settings_and_pictures_are_named() -> None:
+    for changes, match in [
+        ({"layer": "fc8"}, "choose fc6 or fc7"),
+        ({"precision": "float16"}, "choose float32"),
+        ({"batch_size": 0}, "choose 1 or more"),
+        ({"weights": "random:x"}, "whole number"),
+    ]:
+        with pytest.raises(UsageError, match=match):
+            VggExtractor(VggConfig(**{"weights": "random:0", **changes}))
+
+
+def test_only_uint8_rgb_pictures_are_taken(extractor) -> None:
+    for frames in (np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8, 3), np.float32)):
+        with pytest.raises(MediaError, match="must be uint8"):
+            extractor(frames)
