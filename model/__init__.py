@@ -1,0 +1,1 @@
+"""Networks and training on shards. Knows no corpora and no media."""

@@ -1,0 +1,188 @@
+"""Whole models: put together from a config, initialised from pretraining, or loaded from a run."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from featurize.errors import ModelError, UsageError
+from model.config import InputDims, ModalityWeights, ModelConfig
+from model.data import Batch
+from model.encoder import Encoder, Statistics
+from model.heads import (
+    CharacterDecoder,
+    MeanHead,
+    MultitaskOutputs,
+    emotion_head,
+    speaker_head,
+)
+from model.late_fusion import LateFusion
+
+WEIGHTS_FILE = "best.safetensors"
+CONFIG_FILE = "config.json"
+
+
+class MultitaskModel(nn.Module):
+    """Encoder with character decoder and speaker head, for pretraining."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: CharacterDecoder,
+        speaker: MeanHead,
+        modality_weights: ModalityWeights,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.speaker = encoder, decoder, speaker
+        self.modality_weights = modality_weights
+
+    def set_statistics(self, statistics: Statistics) -> None:
+        """Set what inputs are standardised with: {"audio": (mean, std), ...}."""
+        self.encoder.set_statistics(statistics)
+
+    def forward(
+        self, batch: Batch, modality_weights: ModalityWeights | None = None
+    ) -> MultitaskOutputs:
+        """Teacher-forced logits; ``modality_weights`` None: those of pretraining."""
+        embeddings = self.encoder(batch, modality_weights or self.modality_weights)
+        return MultitaskOutputs(
+            self.decoder(batch.characters[:, :-1], embeddings, batch.audio_mask),
+            self.speaker(embeddings, batch.audio_mask),
+            embeddings,
+        )
+
+
+class EmotionModel(nn.Module):
+    """Encoder with the emotion head, for fine-tuning."""
+
+    def __init__(self, encoder: Encoder, head: MeanHead, modality_weights: ModalityWeights) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+        self.modality_weights = modality_weights
+
+    def set_statistics(self, statistics: Statistics) -> None:
+        """Set what inputs are standardised with: {"audio": (mean, std), ...}."""
+        self.encoder.set_statistics(statistics)
+
+    def forward(self, batch: Batch, modality_weights: ModalityWeights | None = None) -> Tensor:
+        """Logits (B, 6); ``modality_weights`` None: those of fine-tuning."""
+        embeddings = self.encoder(batch, modality_weights or self.modality_weights)
+        return self.head(embeddings, batch.audio_mask)
+
+
+def build_multitask(config: ModelConfig, dims: InputDims, n_speakers: int) -> MultitaskModel:
+    """The pretraining model, randomly initialised."""
+    return MultitaskModel(
+        Encoder(config, dims),
+        CharacterDecoder(config),
+        speaker_head(config, n_speakers),
+        config.pretrain_weights,
+    )
+
+
+def build_emotion(kind: str, config: ModelConfig, dims: InputDims) -> EmotionModel | LateFusion:
+    """The emotion model of ``kind`` "crossmodal" or "late-fusion", randomly initialised."""
+    if kind == "crossmodal":
+        return EmotionModel(Encoder(config, dims), emotion_head(config), config.finetune_weights)
+    if kind == "late-fusion":
+        return LateFusion(config, dims)
+    raise UsageError(f'model kind {kind!r}: choose "crossmodal" or "late-fusion"')
+
+
+def initialise_from(emotion_model: nn.Module, pretraining_run: Path) -> None:
+    """Load the encoder of ``pretraining_run``, its input statistics included, into the model.
+
+    Raises UsageError for a model without an encoder, ModelError where the weights do not fit.
+    """
+    encoder = getattr(emotion_model, "encoder", None)
+    if not isinstance(encoder, Encoder):
+        raise UsageError("late fusion has no encoder to initialise; leave out --init")
+    prefix = "encoder."
+    weights = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in _read_weights(pretraining_run).items()
+        if name.startswith(prefix)
+    }
+    _load(encoder, weights, pretraining_run)
+
+
+def load_model(run_dir: Path, device: str = "cpu") -> nn.Module:
+    """The trained model of a run, in evaluation mode.
+
+    Raises ModelError where config.json or best.safetensors is missing or does not fit.
+    """
+    settings = _read_settings(run_dir)
+    try:
+        model = _build(settings)
+    except (KeyError, TypeError, UsageError) as error:
+        reason = f"no setting {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelError(f"{run_dir / CONFIG_FILE}: {reason}; train the run again") from error
+    _load(model, _read_weights(run_dir), run_dir)
+    return model.to(device).eval()
+
+
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """Number of trained parameters by part ("encoder.transformer.audio", "decoder"), and "total".
+
+    The encoder and other containers are split into what they hold, a transformer is not.
+    """
+    counts: Counter[str] = Counter()
+    for name, parameter in model.named_parameters():
+        depth = {"encoder": 3, "gru": 2}.get(name.split(".")[0], 1)
+        counts[".".join(name.split(".")[:depth])] += parameter.numel()
+    return {**counts, "total": sum(counts.values())}
+
+
+def _build(settings: dict[str, Any]) -> nn.Module:
+    config = ModelConfig.from_dict(settings["model"])
+    dims = InputDims(**settings["dims"])
+    if settings["kind"] == "multitask":
+        return build_multitask(config, dims, settings["n_speakers"])
+    return build_emotion(settings["kind"], config, dims)
+
+
+def _read_settings(run_dir: Path) -> dict[str, Any]:
+    path = run_dir / CONFIG_FILE
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} is missing: {run_dir} is not a training run") from error
+    except ValueError as error:
+        raise ModelError(f"{path} is not JSON ({error}); train the run again") from error
+
+
+def _read_weights(run_dir: Path) -> dict[str, Tensor]:
+    path = run_dir / WEIGHTS_FILE
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} is missing: let the training run get past an epoch") from error
+    except SafetensorError as error:
+        raise ModelError(f"{path} is damaged ({error}); train the run again") from error
+
+
+def _load(module: nn.Module, weights: dict[str, Tensor], run_dir: Path) -> None:
+    """Load weights that fit in every name and shape; else a ModelError that names the first few."""
+    expected = module.state_dict()
+    misfits = [
+        f"{name} is {_shape(weights, name)} there and {_shape(expected, name)} here"
+        for name in sorted(expected.keys() | weights.keys())
+        if _shape(expected, name) != _shape(weights, name)
+    ]
+    if misfits:
+        shown = "; ".join(misfits[:3]) + (f"; and {len(misfits) - 3} more" * (len(misfits) > 3))
+        raise ModelError(
+            f"{run_dir / WEIGHTS_FILE} does not fit: {shown}. "
+            "Use the same model settings and feature dimensions as that run"
+        )
+    module.load_state_dict(weights)
+
+
+def _shape(tensors: dict[str, Tensor], name: str) -> str:
+    return str(tuple(tensors[name].shape)) if name in tensors else "absent"

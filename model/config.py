@@ -1,0 +1,208 @@
+"""Every number of the networks and of their training, and the character alphabet.
+
+What the paper (Khare et al., Interspeech 2020, sections 3 and 4.1) fixes is a default here. Where
+it is silent, one choice is made and its source named in a comment.
+
+Tensor shapes, wherever ``model`` writes them:
+
+    B utterances in a batch    T stacked audio frames    F video frames    W words
+    C characters               D width of the model      H attention heads
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from featurize.errors import TextError, UsageError
+
+EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+MODALITIES = ("audio", "video", "text")
+
+PAD, SOS, EOS = "<pad>", "<sos>", "<eos>"
+ALPHABET = (PAD, SOS, EOS, " ", "'", *"abcdefghijklmnopqrstuvwxyz")
+PAD_ID, SOS_ID, EOS_ID = (ALPHABET.index(token) for token in (PAD, SOS, EOS))
+_ID_OF = {character: i for i, character in enumerate(ALPHABET)}
+
+ModalityWeights = tuple[float, float, float]  # audio, video, text
+PRECISIONS = ("float32", "bfloat16")
+
+
+def encode(text: str) -> list[int]:
+    """Character ids of ``text``, with <sos> before and <eos> after them.
+
+    Raises TextError where the text holds a character outside a-z, apostrophe and space.
+    """
+    unknown = sorted(set(text) - set(_ID_OF))
+    if unknown:
+        raise TextError(
+            f"transcript holds characters outside the alphabet: {unknown}; normalise it "
+            "to a-z, apostrophe and space (run `trimodal extract WORK targets --redo`)"
+        )
+    return [SOS_ID, *(_ID_OF[character] for character in text), EOS_ID]
+
+
+def decode(ids: list[int]) -> str:
+    """The text up to the first <eos>, special tokens left out: the inverse of `encode`."""
+    ended = ids[: ids.index(EOS_ID)] if EOS_ID in ids else ids
+    return "".join(ALPHABET[i] for i in ended if i not in (PAD_ID, SOS_ID))
+
+
+@dataclass(frozen=True)
+class InputDims:
+    """Width of one step of each modality, as found in the shards (audio: after stacking)."""
+
+    audio: int = 200  # 40 LFBE x 5 stacked frames
+    video: int = 4096  # VGG-16, fully connected layer
+    text: int = 300  # GloVe
+
+
+class _Settings:
+    """Shared by the configs below: built from JSON or TOML, refused with the setting's name."""
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> Self:
+        """Build from plain data, lists becoming tuples. Raises UsageError on an unknown name."""
+        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise UsageError(f"{cls.__name__} has no setting {unknown}; it has {sorted(known)}")
+        as_tuple = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+        return cls(**as_tuple)
+
+    def _require_types(self) -> None:
+        """Each value has the type of its default; a number is finite, and an int will do for it."""
+        for field in fields(self):  # type: ignore[arg-type]
+            value, kind = getattr(self, field.name), type(field.default)
+            if kind is float:
+                is_number = isinstance(value, int | float) and not isinstance(value, bool)
+                self._require(is_number and math.isfinite(value), field.name, "must be a number")
+            else:
+                self._require(type(value) is kind, field.name, f"must be of type {kind.__name__}")
+
+    def _require(self, fits: bool, name: str, rule: str) -> None:
+        if not fits:
+            raise UsageError(f"{name} = {getattr(self, name)!r}: {rule}")
+
+    def _require_at_least(self, minimum: float, *names: str) -> None:
+        for name in names:
+            self._require(getattr(self, name) >= minimum, name, f"must be at least {minimum}")
+
+    def _require_share(self, *names: str) -> None:
+        for name in names:
+            self._require(0 <= getattr(self, name) < 1, name, "must lie in [0, 1)")
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Settings):
+    """Shape of the networks (the paper's section 4.1)."""
+
+    d_model: int = 512
+    n_heads: int = 4
+    n_audio_layers: int = 4
+    n_crossmodal_layers: int = 4
+    n_decoder_layers: int = 2
+    d_ff: int = 200
+    n_stacked_frames: int = 5
+    # Weights of audio, video and text in the encoder's sum: section 3 and section 4.1.
+    pretrain_weights: ModalityWeights = (0.4, 0.4, 0.2)
+    finetune_weights: ModalityWeights = (1 / 3, 1 / 3, 1 / 3)
+    # Late fusion: "2-layer bidirectional-GRU model with 200 nodes", read as 200 a direction.
+    gru_size: int = 200
+    gru_layers: int = 2
+    late_fusion_hidden: int = 100
+    # Not in the paper: Vaswani et al. 2017, section 5.4; applied as there to every sublayer's
+    # output and to the sum of inputs and positions, not to the attention weights.
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        self._require_types()
+        self._require_at_least(1, "d_model", "n_heads", "d_ff", "n_stacked_frames")
+        self._require_at_least(1, "n_audio_layers", "n_crossmodal_layers", "n_decoder_layers")
+        self._require_at_least(1, "gru_size", "gru_layers", "late_fusion_hidden")
+        self._require_share("dropout")
+        self._require(self.d_model % self.n_heads == 0, "d_model", "must be a multiple of n_heads")
+        self._require(self.d_model % 2 == 0, "d_model", "must be even (sines and cosines)")
+        for name in ("pretrain_weights", "finetune_weights"):
+            weights = getattr(self, name)
+            numbers = [w for w in weights if isinstance(w, int | float) and math.isfinite(w)]
+            fits = len(weights) == len(numbers) == 3 and min(numbers) >= 0 and sum(numbers) > 0
+            self._require(fits, name, "must be three weights >= 0, not all 0: audio, video, text")
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Settings):
+    """Losses, schedule and stopping rule of one training run."""
+
+    asr_weight: float = 0.8
+    speaker_weight: float = 0.2
+    # Optimiser and schedule "described in [24]", Vaswani et al. 2017, sections 5.3 and 5.4:
+    # lr = lr_scale * d_model^-0.5 * min(step^-0.5, step * warmup_steps^-1.5).
+    lr_scale: float = 1.0
+    warmup_steps: int = 4000
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.98
+    adam_eps: float = 1e-9
+    label_smoothing: float = 0.1  # of the characters only
+    # Not in the paper: the default of Tsai et al.'s code (main.py, --clip).
+    clip_norm: float = 1.0
+    # Not in the paper: Vaswani et al.'s 25,000 tokens a batch, about 160 VoxCeleb2 utterances.
+    frames_per_batch: int = 25_000  # stacked audio frames, padding included
+    max_epochs: int = 30
+    patience: int = 5  # epochs without a better dev loss before stopping
+    dev_fraction: float = 0.01  # pretraining: share held out by a hash of the id
+    seed: int = 0
+    precision: str = "bfloat16"
+
+    def __post_init__(self) -> None:
+        self._require_types()
+        self._require_at_least(0, "asr_weight", "speaker_weight", "seed")
+        self._require_at_least(1, "warmup_steps", "frames_per_batch", "max_epochs", "patience")
+        self._require_share("adam_beta1", "adam_beta2", "label_smoothing", "dev_fraction")
+        for name in ("lr_scale", "adam_eps", "clip_norm"):
+            self._require(getattr(self, name) > 0, name, "must be above 0")
+        self._require(self.precision in PRECISIONS, "precision", f"must be one of {PRECISIONS}")
+
+
+MODEL_PRESETS = {
+    "paper": ModelConfig(),
+    # Sized for two CPU cores: an epoch of 200 utterances of 4 s in about a second.
+    "demo": ModelConfig(
+        d_model=96,
+        n_audio_layers=2,
+        n_crossmodal_layers=2,
+        n_decoder_layers=2,
+        gru_size=32,
+        late_fusion_hidden=32,
+    ),
+}
+
+PRETRAIN_PRESETS = {
+    "paper": TrainConfig(),
+    "demo": TrainConfig(
+        lr_scale=0.2,  # peak 2e-3
+        warmup_steps=100,
+        frames_per_batch=1600,
+        max_epochs=40,
+        patience=10,
+        dev_fraction=0.1,
+        precision="float32",
+    ),
+}
+
+FINETUNE_PRESETS = {
+    # Batches of 24 segments and at most 40 epochs, as Tsai et al.'s code (main.py) sets for
+    # MOSEI; the warm-up is then about two epochs, peak rate 2.4e-4.
+    "paper": TrainConfig(
+        lr_scale=0.2, warmup_steps=1400, frames_per_batch=3600, max_epochs=40, patience=8
+    ),
+    "demo": TrainConfig(
+        lr_scale=0.1,  # peak 1e-3
+        warmup_steps=100,
+        frames_per_batch=1600,
+        max_epochs=20,
+        patience=5,
+        precision="float32",
+    ),
+}

@@ -1,0 +1,190 @@
+"""What stands on the encoder: character decoder, speaker and emotion heads, and their losses."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.attention import (
+    FeedForward,
+    KeysValues,
+    MultiHeadAttention,
+    attendable,
+    linear,
+    sinusoids,
+)
+from model.config import ALPHABET, EMOTIONS, EOS_ID, PAD_ID, SOS_ID, ModelConfig, TrainConfig
+from model.data import Batch
+
+UNKNOWN_SPEAKER = -1  # in a batch: a speaker that the training never saw
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, attention to the encoder, feed-forward; norm before each."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d_model = config.d_model
+        self.self_norm = nn.LayerNorm(d_model)
+        self.self_attention = MultiHeadAttention(d_model, config.n_heads)
+        self.encoder_norm = nn.LayerNorm(d_model)
+        self.encoder_attention = MultiHeadAttention(d_model, config.n_heads)
+        self.feed_forward_norm = nn.LayerNorm(d_model)
+        self.feed_forward = FeedForward(d_model, config.d_ff)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Tensor, encoded: KeysValues, encoded_mask: Tensor, past: KeysValues | None
+    ) -> tuple[Tensor, KeysValues]:
+        """(B, C, D) -> (B, C, D), and the keys and values of all characters up to here.
+
+        ``past`` None: ``x`` is a text from its beginning. Else ``x`` is the one character (C = 1)
+        that follows those whose keys and values ``past`` holds.
+        """
+        queries = self.self_norm(x)
+        seen = self.self_attention.keys_values(queries)
+        if past is not None:
+            seen = (torch.cat([past[0], seen[0]], dim=2), torch.cat([past[1], seen[1]], dim=2))
+        x = x + self.dropout(self.self_attention.attend(queries, seen, causal=past is None))
+        attended = self.encoder_attention.attend(self.encoder_norm(x), encoded, encoded_mask)
+        x = x + self.dropout(attended)
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x))), seen
+
+
+class CharacterDecoder(nn.Module):
+    """Transformer decoder from embeddings to characters (Vaswani et al. 2017, pre-norm)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.d_model = config.d_model
+        self.characters = nn.Embedding(len(ALPHABET), config.d_model)
+        nn.init.normal_(self.characters.weight, std=config.d_model**-0.5)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_decoder_layers))
+        self.norm = nn.LayerNorm(config.d_model)
+        self.output = linear(config.d_model, len(ALPHABET))
+
+    def forward(self, characters: Tensor, embeddings: Tensor, mask: Tensor) -> Tensor:
+        """Logits (B, C, len(ALPHABET)) of the character after each of ``characters`` (B, C).
+
+        ``embeddings`` (B, T, D) and ``mask`` (B, T) come from the encoder.
+        """
+        logits, _ = self._advance(
+            characters,
+            0,
+            self._encoded(embeddings),
+            attendable(mask),
+            [None] * len(self.layers),
+        )
+        return logits
+
+    @torch.no_grad()
+    def greedy_decode(self, embeddings: Tensor, mask: Tensor, max_characters: int) -> Tensor:
+        """The likeliest next character again and again: ids (B, at most max_characters).
+
+        No <sos>; <eos> where one was reached, and <pad> after it. Ends early when all have ended.
+        """
+        encoded, mask = self._encoded(embeddings), attendable(mask)
+        past: list[KeysValues | None] = [None] * len(self.layers)
+        last = torch.full((len(mask),), SOS_ID, device=mask.device)
+        ended = torch.zeros_like(last, dtype=torch.bool)
+        decoded: list[Tensor] = []
+        while len(decoded) < max_characters and not ended.all():
+            logits, past = self._advance(last[:, None], len(decoded), encoded, mask, past)
+            last = logits[:, -1].argmax(dim=-1).masked_fill(ended, PAD_ID)
+            ended = ended | (last == EOS_ID)
+            decoded.append(last)
+        return torch.stack(decoded, dim=1) if decoded else last.new_empty(len(last), 0)
+
+    def _encoded(self, embeddings: Tensor) -> list[KeysValues]:
+        attentions = [layer.encoder_attention for layer in self.layers]
+        return [attention.keys_values(embeddings) for attention in attentions]  # type: ignore
+
+    def _advance(
+        self,
+        characters: Tensor,
+        first: int,
+        encoded: list[KeysValues],
+        encoded_mask: Tensor,
+        past: list[KeysValues | None],
+    ) -> tuple[Tensor, list[KeysValues | None]]:
+        """Logits of the characters (B, C) at positions ``first`` and on, and each layer's past."""
+        x = self.characters(characters) * math.sqrt(self.d_model)
+        x = self.dropout(x + sinusoids(x.shape[1], self.d_model, like=x, first=first))
+        present: list[KeysValues | None] = []
+        for layer, layer_encoded, layer_past in zip(self.layers, encoded, past, strict=True):
+            x, seen = layer(x, layer_encoded, encoded_mask, layer_past)
+            present.append(seen)
+        return self.output(self.norm(x)), present
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean (B, D) over the valid steps of ``x`` (B, T, D); ``mask`` (B, T)."""
+    n_valid = mask.sum(dim=1, keepdim=True).clamp(min=1)
+    return x.masked_fill(~mask[..., None], 0.0).sum(dim=1) / n_valid
+
+
+class MeanHead(nn.Module):
+    """Mean over time and an affine layer: the speaker head and the emotion head."""
+
+    def __init__(self, d_model: int, n_classes: int) -> None:
+        super().__init__()
+        self.output = linear(d_model, n_classes)
+
+    def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:
+        """Logits (B, n_classes) of ``embeddings`` (B, T, D), ``mask`` (B, T)."""
+        return self.output(masked_mean(embeddings, mask))
+
+
+def speaker_head(config: ModelConfig, n_speakers: int) -> MeanHead:
+    """The head of person identification (section 3)."""
+    return MeanHead(config.d_model, n_speakers)
+
+
+def emotion_head(config: ModelConfig) -> MeanHead:
+    """The linear layer of emotion classification (section 4.1); the paper names no pooling."""
+    return MeanHead(config.d_model, len(EMOTIONS))
+
+
+class MultitaskOutputs(NamedTuple):
+    """What the multitask model gives for a batch."""
+
+    character_logits: Tensor  # (B, C - 1, len(ALPHABET)): of characters 1, 2, ... C - 1
+    speaker_logits: Tensor  # (B, n_speakers)
+    embeddings: Tensor  # (B, T, D)
+
+
+def multitask_loss(
+    outputs: MultitaskOutputs, batch: Batch, config: TrainConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weighted sum of the two losses (section 3), and {"asr", "speaker"}, unweighted, detached.
+
+    asr: cross entropy a character, label-smoothed, averaged over all characters of the batch but
+    padding. speaker: cross entropy, averaged over the utterances of known speakers (not -1).
+    """
+    asr = F.cross_entropy(
+        outputs.character_logits.flatten(0, 1),
+        batch.characters[:, 1:].flatten(),
+        ignore_index=PAD_ID,
+        label_smoothing=config.label_smoothing,
+    )
+    n_known = (batch.speakers != UNKNOWN_SPEAKER).sum().clamp(min=1)
+    speaker_sum = F.cross_entropy(
+        outputs.speaker_logits, batch.speakers, ignore_index=UNKNOWN_SPEAKER, reduction="sum"
+    )
+    speaker = speaker_sum / n_known
+    loss = config.asr_weight * asr + config.speaker_weight * speaker
+    return loss, {"asr": asr.detach(), "speaker": speaker.detach()}
+
+
+def emotion_loss(logits: Tensor, labels: Tensor, positive_weight: Tensor) -> Tensor:
+    """Binary cross entropy averaged over utterances and emotions, the positives weighted.
+
+    ``logits`` and ``labels`` (B, 6), labels 0 or 1; ``positive_weight`` (6,), say negatives over
+    positives of the training fold, compensates the imbalance (section 4.1).
+    """
+    return F.binary_cross_entropy_with_logits(logits, labels, pos_weight=positive_weight)

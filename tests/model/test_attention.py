@@ -1,0 +1,90 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.attention import MultiHeadAttention, Transformer, attendable, sinusoids
+
+
+def softmax(scores):
+    exponentials = torch.exp(scores - scores.max())
+    return exponentials / exponentials.sum()
+
+
+def attention_by_formula(module, queries, source, mask, causal):
+    """softmax(Q K^T / sqrt(d)) V, one utterance, head and query at a time."""
+    n_batch, n_queries, d_model = queries.shape
+    d_head = d_model // module.n_heads
+    q = module.query(queries)
+    k, v = module.key_value(source).split(d_model, dim=-1)
+    heads = torch.zeros_like(queries)
+    for b in range(n_batch):
+        for h in range(module.n_heads):
+            part = slice(h * d_head, (h + 1) * d_head)
+            for i in range(n_queries):
+                seen = mask[b].clone()
+                if causal:
+                    seen[i + 1 :] = False
+                weights = softmax(k[b, seen, part] @ q[b, i, part] / math.sqrt(d_head))
+                heads[b, i, part] = weights @ v[b, seen, part]
+    return module.output(heads)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n_batch=st.integers(1, 3),
+    n_queries=st.integers(1, 6),
+    n_keys=st.integers(1, 6),
+    n_heads=st.sampled_from([1, 2, 4]),
+    causal=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_attention_is_the_formula(n_batch, n_queries, n_keys, n_heads, causal, seed):
+    torch.manual_seed(seed)
+    module = MultiHeadAttention(8, n_heads).double()
+    torch.nn.init.normal_(module.key_value.bias)
+    queries = torch.randn(n_batch, n_queries, 8, dtype=torch.float64)
+    source = queries if causal else torch.randn(n_batch, n_keys, 8, dtype=torch.float64)
+    mask = torch.rand(n_batch, source.shape[1]) < 0.7
+    mask[:, 0] = True
+    if causal:
+        mask[:] = True
+    keys_values = module.keys_values(source)
+    found = module.attend(queries, keys_values, None if causal else mask, causal=causal)
+    expected = attention_by_formula(module, queries, source, mask, causal)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_attendable_opens_only_empty_rows():
+    mask = torch.tensor([[True, False], [False, False]])
+    assert attendable(mask).tolist() == [[True, False], [True, True]]
+
+
+@pytest.mark.parametrize("d_model", [8, 96])
+def test_sinusoids_by_formula(d_model):
+    like = torch.zeros(0, dtype=torch.float64)
+    found = sinusoids(9, d_model, like=like).numpy()
+    half = d_model // 2
+    for position in range(9):
+        for i in range(half):
+            angle = position / 10_000 ** (2 * i / d_model)
+            np.testing.assert_allclose(found[position, i], math.sin(angle), atol=1e-13)
+            np.testing.assert_allclose(found[position, half + i], math.cos(angle), atol=1e-13)
+
+
+def test_sinusoids_can_start_later():
+    like = torch.zeros(0)
+    assert sinusoids(2, 8, like=like, first=5).equal(sinusoids(7, 8, like=like)[5:])
+    assert sinusoids(2, 8, like=like).dtype == torch.float32
+
+
+def test_dropout_only_in_training():
+    torch.manual_seed(0)
+    transformer = Transformer(2, 8, 2, 16, dropout=0.5)
+    x, mask = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
+    assert not transformer(x, None, mask).equal(transformer(x, None, mask))
+    transformer.eval()
+    assert transformer(x, None, mask).equal(transformer(x, None, mask))

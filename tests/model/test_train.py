@@ -1,0 +1,217 @@
+"""The loop itself, on the simplest model and task; whole runs are tested with the stages."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score
+from torch import nn
+
+from featurize.errors import TrainError, UsageError
+from model import checkpoint
+from model.config import TrainConfig
+from model.metrics import weighted_accuracy
+from model.schedule import inverse_square_root
+from model.store import Utterance
+from model.tasks import Predictions, best_mean, edit_distance, positive_weights
+from model.train import choose_device, fit
+
+CONFIG = TrainConfig(
+    lr_scale=0.1, warmup_steps=5, max_epochs=6, patience=6, precision="float32", seed=3
+)
+
+
+class Numbers(tuple):
+    """A stand-in for a batch: five inputs."""
+
+    ids = ("id1/v/1", "id2/v/2")
+
+    def to(self, device: torch.device) -> "Numbers":
+        return self
+
+
+@dataclass
+class Line:
+    """A stand-in for the loader: four batches an epoch, set by (seed, epoch)."""
+
+    spoilt_at: int = -1  # index of a batch, over all epochs
+    n_made: int = 0
+    wait_s: float = 0.0
+    utterances: tuple = tuple(range(20))
+
+    def shuffled(self, seed: int, epoch: int):
+        rng = np.random.default_rng([seed, epoch])
+        for _ in range(4):
+            spoilt = self.n_made == self.spoilt_at
+            self.n_made += 1
+            yield Numbers(rng.normal(size=5) * (math.nan if spoilt else 1))
+
+
+class FitLine:
+    """Learns y = 3 x + 1 with noise from PyTorch's generator, as dropout has it."""
+
+    def loss(self, model: nn.Module, batch: Numbers):
+        x = torch.tensor(batch, dtype=torch.float32)[:, None]
+        noise = 0.01 * torch.randn_like(x)
+        return ((model(x) - (3 * x + 1 + noise)) ** 2).mean(), {}
+
+    def evaluate(self, model: nn.Module, device: torch.device):
+        x = torch.linspace(-1, 1, 5)[:, None]
+        return {"dev_loss": ((model(x) - (3 * x + 1)) ** 2).mean().item()}
+
+    def score(self, line) -> float:
+        return -line["dev_loss"]
+
+
+def run_fit(run: Path, *, loader=None, config=CONFIG, task=None, progress=None):
+    checkpoint.begin_run(run, {"seed": 0}, redo=False)
+    torch.manual_seed(0)
+    model = nn.Linear(1, 1)
+    best = fit(
+        run,
+        model,
+        task or FitLine(),
+        loader or Line(),
+        config,
+        d_model=1,
+        device=torch.device("cpu"),
+        progress=progress,
+    )
+    return model, best
+
+
+def test_learns_and_follows_the_schedule(tmp_path: Path) -> None:
+    lines = []
+    config = TrainConfig(
+        lr_scale=0.5, warmup_steps=5, max_epochs=40, patience=40, precision="float32"
+    )
+    run_fit(tmp_path, config=config, progress=lambda epoch, n, line: lines.append(line))
+    assert lines[-1]["dev_loss"] < 0.01 * lines[0]["dev_loss"]
+    assert [line["step"] for line in lines] == [4 * (i + 1) for i in range(40)]
+    for line in lines:
+        rate = inverse_square_root(line["step"], d_model=1, warmup_steps=5, scale=0.5)
+        assert line["lr"] == rate
+    assert all(0 <= line["data_wait_share"] <= 1 and line["epoch_share"] == 1 for line in lines)
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2, 5])
+def test_stopped_and_started_again_ends_the_same(tmp_path: Path, n_epochs: int) -> None:
+    def stop(epoch: int, n: int, line: dict) -> None:
+        if epoch == n_epochs:
+            raise KeyboardInterrupt
+
+    whole, _ = run_fit(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run_fit(tmp_path / "broken", progress=stop)
+    broken, _ = run_fit(tmp_path / "broken")
+    assert torch.equal(whole.weight, broken.weight) and torch.equal(whole.bias, broken.bias)
+
+
+def test_stopped_while_writing_ends_the_same(tmp_path: Path, monkeypatch) -> None:
+    """Killed between the best weights and the checkpoint that calls them best."""
+    whole, best = run_fit(tmp_path / "whole")
+    save = checkpoint.save_checkpoint
+
+    def save_twice_then_die(path: Path, state: dict) -> None:
+        if state["state"]["epoch"] == 3:
+            raise KeyboardInterrupt
+        save(path, state)
+
+    monkeypatch.setattr(checkpoint, "save_checkpoint", save_twice_then_die)
+    with pytest.raises(KeyboardInterrupt):
+        run_fit(tmp_path / "broken")
+    monkeypatch.undo()
+    broken, best_again = run_fit(tmp_path / "broken")
+    assert torch.equal(whole.weight, broken.weight)
+    assert best["dev_loss"] == best_again["dev_loss"]
+    names = [tmp_path / name / checkpoint.BEST for name in ("whole", "broken")]
+    assert names[0].read_bytes() == names[1].read_bytes()
+
+
+def test_a_loss_that_is_not_finite_names_the_batch(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match="loss is not finite at step 6, .* id1/v/1, id2/v/2;"):
+        run_fit(tmp_path, loader=Line(spoilt_at=5))
+    kept = checkpoint.load_checkpoint(tmp_path / checkpoint.CHECKPOINT)
+    assert kept["state"]["epoch"] == 1 and torch.isfinite(kept["model"]["weight"]).all()
+    assert not (tmp_path / checkpoint.DONE).exists()
+
+
+def test_a_gradient_that_is_not_finite_names_the_batch(tmp_path: Path) -> None:
+    class Root(FitLine):
+        def loss(self, model, batch):
+            return (0 * model.weight.sum()).abs().sqrt(), {}
+
+    with pytest.raises(TrainError, match="gradient is not finite at step 1"):
+        run_fit(tmp_path, task=Root())
+
+
+def test_best_weights_are_those_of_the_best_epoch(tmp_path: Path) -> None:
+    class Worsening(FitLine):
+        def evaluate(self, model, device):
+            self.seen = getattr(self, "seen", [])
+            self.seen.append(model.weight.detach().clone())
+            return {"dev_loss": abs(len(self.seen) - 2.0)}
+
+    task = Worsening()
+    config = TrainConfig(warmup_steps=5, max_epochs=9, patience=3, precision="float32")
+    _, best = run_fit(tmp_path, task=task, config=config)
+    assert best["epoch"] == 2 and len(task.seen) == 5
+    kept = checkpoint.load_weights(tmp_path / checkpoint.BEST)["weight"]
+    assert torch.equal(kept, task.seen[1])
+
+
+def test_devices() -> None:
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type in ("cpu", "cuda")
+    with pytest.raises(UsageError, match="must be auto, cpu or cuda"):
+        choose_device("mps")
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="sees no GPU"):
+            choose_device("cuda")
+
+
+words = st.text(alphabet="ab ", max_size=7)
+
+
+@given(found=words, truth=words)
+def test_edit_distance_equals_the_recursive_definition(found: str, truth: str) -> None:
+    def distance(a: str, b: str) -> int:
+        if not a or not b:
+            return len(a) + len(b)
+        if a[0] == b[0]:
+            return distance(a[1:], b[1:])
+        return 1 + min(distance(a[1:], b), distance(a, b[1:]), distance(a[1:], b[1:]))
+
+    assert edit_distance(found[:5], truth[:5]) == distance(found[:5], truth[:5])
+
+
+def test_edit_distance_by_hand() -> None:
+    assert edit_distance("kitten", "sitting") == 3
+    assert edit_distance("", "abc") == edit_distance("abc", "") == 3
+
+
+def test_positive_weights_by_hand() -> None:
+    shown = [(True, i < 2, i < 1, False, i < 3, i % 2 == 0) for i in range(4)]
+    utterances = [Utterance("u", "s", 1, 1, 1, "", "", emotions) for emotions in shown]
+    expected = [1 / 20, 1.0, 3.0, 4.0, 1 / 3, 1.0]
+    torch.testing.assert_close(positive_weights(utterances), torch.tensor(expected))
+
+
+def test_best_mean_skips_what_is_undefined() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random((30, 6)) < 0.4
+    labels[:, 2] = False
+    scores = (labels * 0.3 + rng.random((30, 6))).astype(np.float32) / 1.3
+    found = best_mean(Predictions(["u"] * 30, scores, labels), weighted_accuracy)
+    each = [
+        max(balanced_accuracy_score(labels[:, e], scores[:, e] >= t) for t in scores[:, e])
+        for e in (0, 1, 3, 4, 5)
+    ]
+    assert found == pytest.approx(np.mean(each))
+    labels[:] = False
+    assert best_mean(Predictions(["u"] * 30, scores, labels), weighted_accuracy) is None
