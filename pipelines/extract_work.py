@@ -1,0 +1,252 @@
+"""Extraction, done: what a worker process does with one shard of one modality.
+
+Heavy objects (VGG-16, the word vectors) are loaded once a process. An utterance that cannot be
+used is recorded in the shard with its reason.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
+from math import nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from featurize.errors import MediaError, TextError, TrimodalError
+from pipelines.extract import ExtractSettings
+from pipelines.manifest import Utterance, read_table, safe_path
+from pipelines.runner import Outcome, Unit, reason_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from featurize.glove import GloveTable
+    from featurize.shards import FieldSpec
+    from featurize.vgg import VggConfig, VggExtractor
+
+N_LABELS = 7  # sentiment and six emotions
+_APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "`": "'"})
+
+
+def normalise_transcript(text: str) -> list[str]:
+    """Words of a transcript in the alphabet a-z and apostrophe, lower-cased.
+
+    Hyphens and slashes separate words; everything else outside the alphabet is dropped.
+    """
+    plain = text.translate(_APOSTROPHES).lower()
+    words = (
+        re.sub(r"[^a-z']", "", word).strip("'") for word in re.split(r"[\s/\-\u2013\u2014]+", plain)
+    )
+    return [word for word in words if word]
+
+
+def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
+    """Writes (T, 40) float16 LFBE of each utterance."""
+    from featurize.lfbe import lfbe
+    from featurize.media import read_audio
+
+    def features(utterance: Utterance) -> dict[str, "np.ndarray"]:
+        path = _media_path(unit, utterance, utterance.audio, "audio")
+        wave = read_audio(
+            path,
+            start_s=utterance.start_s,
+            end_s=utterance.end_s,
+            sample_rate_hz=settings.lfbe.sample_rate_hz,
+        )
+        return {"features": lfbe(wave, settings.lfbe)}
+
+    fields = {"features": ((settings.lfbe.n_bins,), "float16")}
+    return _write(unit, "audio", fields, _versions("torchaudio", "av"), _each(unit, features))
+
+
+def video_work(settings: ExtractSettings, unit: Unit) -> Outcome:
+    """Writes (F, 4096) float16 VGG-16 vectors and their (F,) times in seconds."""
+    from featurize.vgg import N_FEATURES
+
+    network = _vgg(settings.vgg, settings.device)
+    fields = {"features": ((N_FEATURES,), "float16"), "times_s": ((), "float32")}
+    found = _through_network(network, settings.vgg.batch_size, _frames(unit, settings.fps))
+    return _write(unit, "video", fields, {**network.resolved, **_versions("av")}, found)
+
+
+def text_work(settings: ExtractSettings, unit: Unit) -> Outcome:
+    """Writes (W, D) float16 GloVe vectors and (W, 2) start and end of each word, NaN if unknown."""
+    import numpy as np
+
+    table = _glove(str(settings.text.glove), settings.text.oov)
+    words_of = _words(unit)
+
+    def features(utterance: Utterance) -> dict[str, "np.ndarray"]:
+        words = words_of(utterance)
+        if not words:
+            raise TextError("no word in the transcript")
+        times = np.array([(start, end) for _, start, end in words], dtype=np.float32)
+        return {"features": table([word for word, _, _ in words]), "times_s": times}
+
+    fields = {"features": ((table.dimension,), "float16"), "times_s": ((2,), "float32")}
+    return _write(
+        unit, "text", fields, {**table.identity, **_versions("gensim")}, _each(unit, features)
+    )
+
+
+def targets_work(_: ExtractSettings, unit: Unit) -> Outcome:
+    """Writes what the trainer learns from: characters, speaker, fold and labels."""
+    import numpy as np
+
+    words_of = _words(unit)
+
+    def as_bytes(text: str) -> "np.ndarray":
+        return np.frombuffer(text.encode(), dtype=np.uint8)
+
+    def features(utterance: Utterance) -> dict[str, "np.ndarray"]:
+        labels = [] if utterance.labels is None else [utterance.labels]
+        return {
+            "characters": as_bytes(" ".join(word for word, _, _ in words_of(utterance))),
+            "speaker": as_bytes(utterance.speaker),
+            "fold": as_bytes(utterance.fold or ""),
+            "labels": np.array(labels, dtype=np.float32).reshape(-1, N_LABELS),
+        }
+
+    fields: dict[str, tuple[tuple[int, ...], str]] = {
+        "characters": ((), "uint8"),
+        "speaker": ((), "uint8"),
+        "fold": ((), "uint8"),
+        "labels": ((N_LABELS,), "float32"),
+    }
+    return _write(unit, "targets", fields, {}, _each(unit, features))
+
+
+# An utterance with its arrays, or with the error that rejects it.
+Found = tuple[Utterance, "dict[str, np.ndarray] | TrimodalError"]
+
+
+def _each(unit: Unit, features: Callable[[Utterance], "dict[str, np.ndarray]"]) -> Iterator[Found]:
+    for utterance in unit.utterances:
+        try:
+            yield utterance, features(utterance)
+        except TrimodalError as error:
+            yield utterance, error
+
+
+def _write(
+    unit: Unit, modality: str, fields: "FieldSpec", tools: dict[str, Any], found: Iterable[Found]
+) -> Outcome:
+    from featurize.shards import ShardWriter
+
+    n_done, reasons = 0, []
+    with ShardWriter(
+        unit.output,
+        modality=modality,
+        fields=fields,
+        config=unit.config,
+        fingerprint=unit.fingerprint,
+        tools=tools,
+    ) as writer:
+        for utterance, arrays in found:
+            try:
+                if isinstance(arrays, TrimodalError):
+                    raise arrays
+                writer.add(utterance.id, arrays)
+                n_done += 1
+            except TrimodalError as error:
+                reasons.append(reason_of(error, unit.root, utterance))
+                writer.reject(utterance.id, reasons[-1])
+    return Outcome(n_done, reasons)
+
+
+def _frames(unit: Unit, fps: float) -> Iterator[Found]:
+    from featurize.media import read_frames
+
+    def frames(utterance: Utterance) -> dict[str, "np.ndarray"]:
+        path = _media_path(unit, utterance, utterance.video, "video")
+        times, images = read_frames(path, fps=fps, start_s=utterance.start_s, end_s=utterance.end_s)
+        return {"times_s": times, "images": images}
+
+    return _each(unit, frames)
+
+
+def _through_network(
+    network: "VggExtractor", batch_size: int, found: Iterable[Found]
+) -> Iterator[Found]:
+    """Replaces images by their vectors, several utterances at a time to fill the batches.
+
+    The grouping depends on the shard alone, so that a resumed run gives the same bits.
+    """
+    group: list[Found] = []
+    shape: tuple[int, ...] | None = None
+    n_images = 0
+    for item in found:
+        images = None if isinstance(item[1], TrimodalError) else item[1]["images"]
+        if images is not None and shape not in (None, images.shape[1:]):
+            yield from _group_vectors(network, group)
+            group, n_images = [], 0
+        group.append(item)
+        if images is not None:
+            shape = images.shape[1:]
+            n_images += len(images)
+        if n_images >= batch_size:
+            yield from _group_vectors(network, group)
+            group, n_images = [], 0
+    yield from _group_vectors(network, group)
+
+
+def _group_vectors(network: "VggExtractor", group: list[Found]) -> Iterator[Found]:
+    import numpy as np
+
+    images = [arrays["images"] for _, arrays in group if isinstance(arrays, dict)]
+    vectors = network(np.concatenate(images)) if images else None
+    start = 0
+    for utterance, arrays in group:
+        if isinstance(arrays, TrimodalError):
+            yield utterance, arrays
+            continue
+        end = start + len(arrays["images"])
+        assert vectors is not None
+        yield utterance, {"features": vectors[start:end], "times_s": arrays["times_s"]}
+        start = end
+
+
+def _words(unit: Unit) -> Callable[[Utterance], list[tuple[str, float, float]]]:
+    """Normalised words with start and end in seconds, from the corpus or from decoding."""
+    if unit.source is None:
+
+        def transcribed(utterance: Utterance) -> list[tuple[str, float, float]]:
+            return [(word, nan, nan) for word in normalise_transcript(utterance.text or "")]
+
+        return transcribed
+    rows = {row["id"]: row["words"] for row in read_table(unit.source).rows}
+
+    def decoded(utterance: Utterance) -> list[tuple[str, float, float]]:
+        return [
+            (word, start, end)
+            for raw, start, end, _ in rows[utterance.id]
+            for word in normalise_transcript(raw)
+        ]
+
+    return decoded
+
+
+@functools.lru_cache(maxsize=1)
+def _vgg(config: "VggConfig", device: str) -> "VggExtractor":
+    """The network, loaded once a worker process."""
+    from featurize.vgg import VggExtractor
+
+    return VggExtractor(config, device=device)
+
+
+@functools.lru_cache(maxsize=1)
+def _glove(source: str, oov: Literal["zero", "split"]) -> "GloveTable":
+    """The word vectors, loaded once a worker process."""
+    from featurize.glove import load_glove
+
+    return load_glove(source, oov=oov)
+
+
+def _media_path(unit: Unit, utterance: Utterance, path: str | None, kind: str) -> Path:
+    if path is None:
+        raise MediaError(f"no {kind} file")
+    return safe_path(unit.root, path)
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    return {package: version(package) for package in packages}

@@ -1,0 +1,220 @@
+"""Stage ``finetune``: emotion models on a workspace's features, one run a seed.
+
+Reads WORK/features and, with ``init``, a pretraining run; writes RUN/seed-00, RUN/seed-01 ...
+(see ``model.checkpoint``), and RUN/run.json when all of them are finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from featurize.errors import UsageError
+from model.config import EMOTIONS, ModelConfig, TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from model.store import FeatureStore, Statistics, Utterance
+
+# What has to be as it was in pretraining for its encoder to be the same function.
+ENCODER_SETTINGS = (
+    "d_model",
+    "n_heads",
+    "n_audio_layers",
+    "n_crossmodal_layers",
+    "d_ff",
+    "n_stacked_frames",
+)
+
+Progress = Callable[[int, int, dict[str, Any]], None]
+
+
+def finetune(
+    work: Path,
+    run: Path,
+    *,
+    kind: str = "crossmodal",
+    init: Path | None = None,
+    seeds: Sequence[int],
+    model: ModelConfig,
+    train: TrainConfig,
+    redo: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Trains one emotion model a seed, each in RUN/seed-NN; finished ones are left alone.
+
+    ``kind`` is "crossmodal" or "late-fusion"; ``init`` a finished pretraining run to start from.
+    ``progress`` is described at ``model.train.fit``; its lines also hold "seed". Returns a
+    summary: "status" ("made", or "unchanged" when all were finished), "run", "n_train", "n_dev",
+    "n_left_out" and "runs": for each seed its "status" and "best", the line of its best epoch.
+
+    Raises:
+        TrainError: features are missing or incomplete, a fold is empty, a loss is not finite.
+        StaleError: a run was made with other settings and ``redo`` is False.
+        UsageError: ``init`` is no finished pretraining run, or its encoder differs; no seeds.
+    """
+    from model import checkpoint
+    from model.data import labelled_fold
+    from model.store import FeatureStore
+    from model.train import choose_device
+
+    _check_request(kind, init, seeds)
+    chosen_device = choose_device(device)
+    store = FeatureStore(work / "features", n_stacked_frames=model.n_stacked_frames)
+    train_set, dev_set = (labelled_fold(store, fold) for fold in ("train", "dev"))
+    inputs = _Inputs(store, train_set, dev_set)
+    config = {
+        "kind": kind,
+        "model": asdict(model),
+        "dims": asdict(store.dims),
+        "n_speakers": None,
+        "speakers": None,
+        "emotions": EMOTIONS,
+        "features": str(store.folder.resolve()),
+        "features_fingerprint": store.fingerprint,
+        "fold_sizes": {"train": len(train_set), "dev": len(dev_set)},
+        "init": str(init.resolve()) if init else None,
+        "init_fingerprint": _pretraining_fingerprint(init, config_of=(model, store)),
+    }
+    if redo:
+        (run / "run.json").unlink(missing_ok=True)
+    runs = {}
+    for seed in seeds:
+        folder = run / f"seed-{seed:02d}"
+        settings = replace(train, seed=seed)
+        seeded = {**config, "seed": seed, "train": asdict(settings)}
+        if checkpoint.begin_run(folder, seeded, redo=redo):
+            best = checkpoint.read_json(folder / checkpoint.DONE)["best"]
+            runs[seed] = {"status": "unchanged", "best": best}
+            continue
+        network = _network(kind, init, seed, model, inputs)
+        shown = _with_seed(progress, seed)
+        best = _train_seed(folder, network, inputs, model, settings, chosen_device, shown)
+        runs[seed] = {"status": "made", "best": best}
+    described = {"kind": kind, "init": config["init"], "seeds": list(seeds)}
+    checkpoint.write_json(run / "run.json", {**described, "work": str(work.resolve())})
+    is_old = all(one["status"] == "unchanged" for one in runs.values())
+    return {
+        "status": "unchanged" if is_old else "made",
+        "run": str(run),
+        "n_train": len(train_set),
+        "n_dev": len(dev_set),
+        "n_left_out": store.n_left_out,
+        "runs": runs,
+    }
+
+
+@dataclass
+class _Inputs:
+    """The two folds, and what is computed once for all seeds."""
+
+    store: FeatureStore
+    train_set: list[Utterance]
+    dev_set: list[Utterance]
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        from model.store import feature_statistics
+
+        return feature_statistics(self.store, self.train_set)
+
+    @cached_property
+    def positive_weight(self) -> Tensor:
+        from model.tasks import positive_weights
+
+        return positive_weights(self.train_set)
+
+
+def _network(
+    kind: str, init: Path | None, seed: int, model: ModelConfig, inputs: _Inputs
+) -> nn.Module:
+    """A model initialised from the seed; from ``init`` it takes its input statistics as well."""
+    import torch
+
+    from model.build import build_emotion, initialise_from
+
+    torch.manual_seed(seed)
+    network = build_emotion(kind, model, inputs.store.dims)
+    if init:
+        initialise_from(network, init)
+    else:
+        network.set_statistics(inputs.statistics)
+    return network
+
+
+def _train_seed(
+    folder: Path,
+    network: nn.Module,
+    inputs: _Inputs,
+    model: ModelConfig,
+    train: TrainConfig,
+    device: torch.device,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    from model.data import Loader
+    from model.tasks import EmotionTask
+    from model.train import fit
+
+    train_loader, dev_loader = (
+        Loader(inputs.store, part, train.frames_per_batch, speakers={})
+        for part in (inputs.train_set, inputs.dev_set)
+    )
+    task = EmotionTask(dev_loader, inputs.positive_weight)
+    return fit(
+        folder,
+        network,
+        task,
+        train_loader,
+        train,
+        d_model=model.d_model,
+        device=device,
+        progress=progress,
+    )
+
+
+def _check_request(kind: str, init: Path | None, seeds: Sequence[int]) -> None:
+    if kind not in ("crossmodal", "late-fusion"):
+        raise UsageError(f'model kind {kind!r}: choose "crossmodal" or "late-fusion"')
+    if kind == "late-fusion" and init:
+        raise UsageError("late fusion has no encoder to initialise; leave out --init")
+    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
+        raise UsageError(f"seeds {list(seeds)}: give one or more different ones, 0 or above")
+
+
+def _pretraining_fingerprint(
+    init: Path | None, config_of: tuple[ModelConfig, FeatureStore]
+) -> str | None:
+    """Fingerprint of the pretraining run, once its encoder is known to fit; None without one."""
+    from model import checkpoint
+
+    if init is None:
+        return None
+    if not (init / checkpoint.DONE).is_file():
+        raise UsageError(f"{init}: no finished pretraining run; run `trimodal pretrain` first")
+    stored = checkpoint.read_json(init / checkpoint.CONFIG)
+    if stored.get("kind") != "multitask":
+        raise UsageError(f"{init}: a {stored.get('kind')} run; --init takes a pretraining run")
+    model, store = config_of
+    wanted = {key: getattr(model, key) for key in ENCODER_SETTINGS}
+    pairs = [("model", wanted), ("dims", asdict(store.dims))]
+    for section, now in pairs:
+        for key, value in now.items():
+            then = stored[section].get(key)
+            if then != value:
+                raise UsageError(
+                    f"{init}: {section}.{key} is {then} in the pretraining and {value} now; "
+                    "both have to be the same for --init"
+                )
+    return checkpoint.read_json(init / checkpoint.DONE)["fingerprint"]
+
+
+def _with_seed(progress: Progress | None, seed: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda epoch, n_epochs, line: progress(epoch, n_epochs, {**line, "seed": seed})

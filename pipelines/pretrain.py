@@ -1,0 +1,92 @@
+"""Stage ``pretrain``: the multitask model (characters and speaker) on a workspace's features.
+
+Reads WORK/features, writes RUN (see ``model.checkpoint`` for what a run holds).
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from model.config import ALPHABET, ModelConfig, TrainConfig
+
+N_DECODED = 32  # dev utterances that are spelt out each epoch for the character error rate
+
+
+def pretrain(
+    work: Path,
+    run: Path,
+    *,
+    model: ModelConfig,
+    train: TrainConfig,
+    redo: bool = False,
+    device: str = "auto",
+    progress: Callable[[int, int, dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Trains the multitask model, or goes on where a stopped run left off.
+
+    ``progress`` is described at ``model.train.fit``. Returns a summary: "status" ("made" or
+    "unchanged"), "run", "n_train", "n_dev", "n_speakers", "n_left_out" and "best", the log line
+    of the best epoch.
+
+    Raises:
+        TrainError: features are missing, incomplete or too few, or a loss is not finite.
+        StaleError: ``run`` was made with other settings and ``redo`` is False.
+        UsageError: a device that is not there.
+    """
+    import torch
+
+    from model import checkpoint
+    from model.build import build_multitask
+    from model.data import Loader, split_by_hash
+    from model.store import FeatureStore, feature_statistics
+    from model.tasks import MultitaskTask
+    from model.train import choose_device, fit
+
+    chosen_device = choose_device(device)
+    store = FeatureStore(work / "features", n_stacked_frames=model.n_stacked_frames)
+    train_set, dev_set = split_by_hash(store.utterances, train.dev_fraction)
+    speakers = sorted({utterance.speaker for utterance in store.utterances})
+    config = {
+        "kind": "multitask",
+        "model": asdict(model),
+        "train": asdict(train),
+        "seed": train.seed,
+        "dims": asdict(store.dims),
+        "n_speakers": len(speakers),
+        "speakers": speakers,
+        "alphabet": ALPHABET,
+        "features": str(store.folder.resolve()),
+        "features_fingerprint": store.fingerprint,
+        "fold_sizes": {"train": len(train_set), "dev": len(dev_set)},
+        "init": None,
+    }
+    summary = {
+        "run": str(run),
+        "n_train": len(train_set),
+        "n_dev": len(dev_set),
+        "n_speakers": len(speakers),
+        "n_left_out": store.n_left_out,
+    }
+    if checkpoint.begin_run(run, config, redo=redo):
+        best = checkpoint.read_json(run / checkpoint.DONE)["best"]
+        return {"status": "unchanged", **summary, "best": best}
+    torch.manual_seed(train.seed)
+    network = build_multitask(model, store.dims, len(speakers))
+    network.set_statistics(feature_statistics(store, train_set))
+    numbers = {speaker: number for number, speaker in enumerate(speakers)}
+    train_loader, dev_loader, decoded_loader = (
+        Loader(store, part, train.frames_per_batch, numbers)
+        for part in (train_set, dev_set, dev_set[:N_DECODED])
+    )
+    best = fit(
+        run,
+        network,
+        MultitaskTask(train, dev_loader, decoded_loader),
+        train_loader,
+        train,
+        d_model=model.d_model,
+        device=chosen_device,
+        progress=progress,
+    )
+    return {"status": "made", **summary, "best": best}

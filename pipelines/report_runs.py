@@ -1,0 +1,85 @@
+"""What the report knows of a run: read from its folder, trusted in nothing but its form."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from featurize.errors import TrainError, UsageError
+
+PRETRAINING, LATE_FUSION = "multi-task pretraining", "late-fusion baseline"
+BASELINE, EMBEDDINGS = "cross-modal transformer from scratch", "cross-modal transformer, pretrained"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A pretraining run, or the fine-tuned runs of one folder.
+
+    ``logs`` are the epochs by seed; ``evaluation`` is None until ``trimodal evaluate`` was run.
+    """
+
+    path: Path
+    role: str
+    config: dict[str, Any]
+    work: Path
+    logs: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    evaluation: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def n_runs(self) -> int:
+        return len(self.evaluation["seeds"]) if self.evaluation else len(self.logs)
+
+
+def read_run(path: Path) -> Run:
+    """Reads a run folder. Raises UsageError when it is none, TrainError when it is damaged."""
+    if (path / "run.json").is_file():
+        return _read_finetuned(path)
+    if (path / "config.json").is_file():
+        config = _object(path / "config.json")
+        return Run(path, PRETRAINING, config, _work_of(config), {0: list(_log(path))})
+    raise UsageError(f"{path}: not a finished run; make it with `trimodal pretrain` or `finetune`")
+
+
+def _read_finetuned(path: Path) -> Run:
+    described = _object(path / "run.json")
+    folders = sorted(folder for folder in path.glob("seed-*") if folder.is_dir())
+    logs = {int(f.name[5:]): list(_log(f)) for f in folders if f.name[5:].isdigit()}
+    config = _object(folders[0] / "config.json") if folders else {}
+    has_scores = (path / "evaluation.json").is_file()
+    role = LATE_FUSION if described.get("kind") == "late-fusion" else BASELINE
+    return Run(
+        path=path,
+        role=EMBEDDINGS if described.get("init") else role,
+        config=config,
+        work=Path(described["work"]) if "work" in described else _work_of(config),
+        logs=logs,
+        evaluation=_object(path / "evaluation.json") if has_scores else None,
+    )
+
+
+def _work_of(config: dict[str, Any]) -> Path:
+    return Path(config.get("features", "unknown")).parent
+
+
+def _log(folder: Path) -> Iterator[dict[str, Any]]:
+    path = folder / "log.jsonl"
+    for number, line in enumerate(path.read_text().splitlines() if path.is_file() else (), 1):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            raise TrainError(f"{path}: line {number} is not JSON; make the run again") from None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainError(f"{path}: not readable as JSON ({error}); make it again") from None
+    if not isinstance(value, dict):
+        raise TrainError(f"{path}: not a JSON object; make it again")
+    return value

@@ -1,0 +1,165 @@
+"""The report's words: what its figures mean and do not mean, how they are defined and made."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from featurize.errors import ShardError
+from pipelines.report_runs import PRETRAINING, Run
+
+PAPER = "Khare, Parthasarathy, Sundaram, Interspeech 2020"
+PAPER_N_RUNS = 10
+MODALITIES = ("audio", "video", "text", "targets")
+
+# (term, definition, source), shown beside each table.
+DEFINITIONS = (
+    (
+        "WA",
+        "weighted accuracy, (TPR + TNR) / 2 = (TP × N / P + TN) / 2N, with P segments that show "
+        "the emotion and N that do not; always guessing the same scores 50.",
+        "Tong et al., ACL 2017, as taken up for CMU-MOSEI by Zadeh et al., ACL 2018",
+    ),
+    (
+        "F1",
+        "F1 of “present” and of “absent”, weighted by the number of segments of each; always "
+        "guessing “absent” scores high where the emotion is rare.",
+        "the papers of Table 1; the same as scikit-learn's average='weighted'",
+    ),
+    (
+        "Threshold",
+        "chosen on dev alone, for each emotion and each of the two metrics. An emotion counts as "
+        "present where its Likert score is above 0.",
+        f"{PAPER}, sections 4.1 and 5",
+    ),
+    (
+        "Best run",
+        "of several random initialisations, the one with the highest mean of WA and F1 on dev. "
+        "The line below it gives mean and standard deviation over all of them, on test.",
+        f"{PAPER}, section 5",
+    ),
+    (
+        "Interval",
+        "the small figures: 95% percentile bootstrap over test segments.",
+        "Efron and Tibshirani 1993, chapter 13",
+    ),
+)
+ABLATION = (
+    "Ablation",
+    "the missing modality has weight 0 in the weighted sum, at inference only; thresholds are "
+    "chosen on dev under the same ablation (the paper does not say).",
+    f"{PAPER}, section 5.3",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the features of one workspace were made with, by part: settings and tools."""
+
+    work: Path
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def vgg_weights(self) -> str:
+        return str(self.parts.get("video", {}).get("weights", ""))
+
+
+def read_source(work: Path) -> Source:
+    """From the decode table and the first shard of each modality that can be read."""
+    from featurize.shards import ShardReader
+    from pipelines.manifest import read_header
+
+    parts: dict[str, dict[str, Any]] = {}
+    for path in sorted((work / "decode").glob("shard-*.jsonl"))[:1]:
+        try:
+            parts["decode"] = dict(flat(read_header(path).config))
+        except ShardError:
+            continue
+    for modality in MODALITIES:
+        for path in sorted((work / "features").glob(f"shard-*.{modality}.h5"))[:1]:
+            try:
+                with ShardReader(path) as shard:
+                    parts[modality] = dict(flat({**shard.tools, **shard.config}))
+            except ShardError:
+                continue
+    return Source(work, parts)
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """{"a": {"b": 1}} -> ("a.b", 1); lists become text."""
+    for key, inner in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(inner, Mapping):
+            yield from flat(inner, f"{name}.")
+        else:
+            yield name, ", ".join(map(str, inner)) if isinstance(inner, list) else inner
+
+
+def caveats(
+    runs: Sequence[Run], sources: Sequence[Source], statuses: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Plain statements of what the figures do and do not mean, the gravest first."""
+    found = [*_about_corpora(statuses), *_about_features(sources), *_about_runs(runs)]
+    found.append(
+        "The bootstrap draws test segments as if they were independent. Segments of one video "
+        "resemble each other, so the true intervals are wider than those shown."
+    )
+    return found
+
+
+def is_toy(sources: Sequence[Source], statuses: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the figures say nothing about real video: demo corpora or random weights."""
+    has_random = any(source.vgg_weights.startswith("random:") for source in sources)
+    return has_random or any(status.get("is_demo") for status in statuses)
+
+
+def _about_corpora(statuses: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if any(status.get("is_demo") for status in statuses):
+        yield (
+            "The corpora are the demo's: synthesised speech and drawn faces. The emotions were put "
+            "into words, voice and face on purpose, words strongest and voice weakest. The tables "
+            "show that information flows through the pipeline as it should; they say nothing about "
+            "real people, and are not to be compared with the paper's rows, which stand there to "
+            "show the form."
+        )
+    else:
+        yield (
+            "The paper's rows were obtained on VoxCeleb2 and CMU-MOSEI (16,327 / 1,871 / 4,662 "
+            "segments). Rows of yours compare with them only on the same corpora, folds and "
+            "features; the provenance below says what yours are."
+        )
+
+
+def _about_features(sources: Sequence[Source]) -> Iterator[str]:
+    random = sorted({s.vgg_weights for s in sources if s.vgg_weights.startswith("random:")})
+    if random:
+        yield (
+            f"The VGG-16 weights are random ({', '.join(random)}), so that nothing has to be "
+            "downloaded. The video features are random projections of the frames; A+V against A "
+            "says nothing about the worth of VGG-16."
+        )
+
+
+def _about_runs(runs: Sequence[Run]) -> Iterator[str]:
+    evaluated = [run for run in runs if run.evaluation]
+    if not evaluated:
+        yield "None of the runs has been evaluated yet: run `trimodal evaluate` for the tables."
+        return
+    least = min(run.n_runs for run in evaluated)
+    if least < PAPER_N_RUNS:
+        yield (
+            f"The best of {least} random initialisation{'s' * (least > 1)} is shown where the "
+            f"paper has the best of {PAPER_N_RUNS}."
+        )
+    sizes = {
+        figures["n"]
+        for run in evaluated
+        for figures in (run.evaluation or {})["test"]["A+V+T"]["per_emotion"].values()
+    }
+    yield (
+        f"Test holds {' or '.join(map(str, sorted(sizes)))} segments. A difference between two "
+        "rows that is small beside their intervals is noise; the paired comparison below Table 2 "
+        "tells more than the two intervals."
+    )
+    if not any(run.role == PRETRAINING for run in runs):
+        yield "No pretraining run was given, so its curves are not shown."

@@ -1,0 +1,122 @@
+"""Fine-tuning on synthetic shards: from scratch, from pretraining, and late fusion."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from featurize.errors import StaleError, TrainError, UsageError
+from model import checkpoint
+from model.build import load_model
+from model.train import predict
+from pipelines.finetune import finetune
+from pipelines.pretrain import pretrain
+
+
+@pytest.fixture(scope="module")
+def pretrained(features, tiny_model, tiny_train, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "pretrained"
+    train = replace(tiny_train, max_epochs=2)
+    pretrain(features, run, model=tiny_model, train=train, device="cpu")
+    return run
+
+
+@pytest.mark.parametrize("kind", ["crossmodal", "late-fusion"])
+def test_learns_a_planted_trace(kind, make_features, tiny_model, tiny_train, tmp_path) -> None:
+    work, run = make_features(tmp_path / "work", n=160, n_per_shard=80), tmp_path / "run"
+    train = replace(tiny_train, max_epochs=15, patience=15, frames_per_batch=200)
+    summary = finetune(work, run, kind=kind, seeds=[3], model=tiny_model, train=train, device="cpu")
+    best = summary["runs"][3]["best"]
+    assert best["dev_wa"] > 0.85 and best["dev_f1"] > 0.85
+    model = load_model(run / "seed-03")
+    predictions = predict(model, work / "features", "test")
+    assert predictions.scores.shape == predictions.labels.shape == (40, 6)
+    assert predictions.scores.dtype == np.float32 and predictions.labels.dtype == bool
+    assert ((predictions.scores > 0.5) == predictions.labels).mean() > 0.8
+    ablated = predict(model, work / "features", "test", modality_weights=(1, 0, 0))
+    assert ablated.ids == predictions.ids == sorted(predictions.ids, key=lambda i: i[-5:])
+    assert ((ablated.scores > 0.5) == ablated.labels).mean() < 0.8
+
+
+def test_one_run_a_seed_and_a_second_call_leaves_them(
+    features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    seen = []
+    arguments = {"model": tiny_model, "train": replace(tiny_train, max_epochs=2), "device": "cpu"}
+
+    def progress(epoch: int, n_epochs: int, line: dict) -> None:
+        seen.append((line["seed"], epoch, n_epochs))
+
+    made = finetune(features, tmp_path, seeds=[0, 5], **arguments, progress=progress)
+    assert made["status"] == "made" and sorted(set(seen)) == seen
+    assert seen[0] == (0, 1, 2) and seen[-1] == (5, 2, 2)
+    described = json.loads((tmp_path / "run.json").read_text())
+    assert described["kind"] == "crossmodal" and described["init"] is None
+    assert described["seeds"] == [0, 5] and described["work"] == str(features.resolve())
+    first, second = (
+        checkpoint.load_weights(tmp_path / name / checkpoint.BEST)
+        for name in ("seed-00", "seed-05")
+    )
+    assert not torch.equal(first["head.output.weight"], second["head.output.weight"])
+    more = finetune(features, tmp_path, seeds=[0, 5, 6], **arguments)
+    assert [run["status"] for run in more["runs"].values()] == ["unchanged", "unchanged", "made"]
+    again = finetune(features, tmp_path, seeds=[0, 5, 6], **arguments)
+    assert again["status"] == "unchanged" and again["runs"][0]["best"] == made["runs"][0]["best"]
+    with pytest.raises(StaleError, match="kind is .crossmodal. there and .late-fusion. now"):
+        finetune(features, tmp_path, kind="late-fusion", seeds=[0], **arguments)
+
+
+def test_a_seed_gives_the_same_weights_alone_or_after_another(
+    features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    arguments = {"model": tiny_model, "train": replace(tiny_train, max_epochs=2), "device": "cpu"}
+    finetune(features, tmp_path / "two", seeds=[0, 1], **arguments)
+    finetune(features, tmp_path / "one", seeds=[1], **arguments)
+    two, one = (
+        checkpoint.load_weights(tmp_path / name / "seed-01" / checkpoint.BEST)
+        for name in ("two", "one")
+    )
+    assert all(torch.equal(two[name], one[name]) for name in one)
+
+
+def test_starts_from_the_pretrained_encoder(
+    pretrained, features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    train = replace(tiny_train, max_epochs=1, lr_scale=1e-12)  # so that nothing moves
+    finetune(
+        features, tmp_path, init=pretrained, seeds=[0], model=tiny_model, train=train, device="cpu"
+    )
+    before = checkpoint.load_weights(pretrained / checkpoint.BEST)
+    after = checkpoint.load_weights(tmp_path / "seed-00" / checkpoint.BEST)
+    shared = [name for name in after if name.startswith("encoder.")]
+    assert shared
+    for name in shared:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-6)
+    settings = checkpoint.read_json(tmp_path / "seed-00" / checkpoint.CONFIG)
+    done = checkpoint.read_json(pretrained / checkpoint.DONE)
+    assert settings["init_fingerprint"] == done["fingerprint"]
+
+
+def test_bad_requests_are_one_clear_error(
+    pretrained, features, make_features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    good = {"seeds": [0], "model": tiny_model, "train": tiny_train, "device": "cpu"}
+    wide = replace(tiny_model, d_model=32)
+    bad = [
+        ({"init": pretrained, "model": wide}, UsageError, "model.d_model is 16 .* and 32 now"),
+        ({"init": tmp_path}, UsageError, "no finished pretraining run"),
+        ({"init": pretrained, "kind": "late-fusion"}, UsageError, "leave out --init"),
+        ({"kind": "early-fusion"}, UsageError, "choose"),
+        ({"seeds": []}, UsageError, "one or more"),
+        ({"seeds": [1, 1]}, UsageError, "different"),
+    ]
+    for change, error, message in bad:
+        with pytest.raises(error, match=message):
+            finetune(features, tmp_path / "run", **{**good, **change})
+    only_train = make_features(tmp_path / "small", n=2)
+    with pytest.raises(TrainError, match="no labelled utterance in fold 'dev'"):
+        finetune(only_train, tmp_path / "run", **good)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,488 @@
+"""CMU-MOSEI's importer: each known trap in a small fixture, then the real labels and folds."""
+
+import csv
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurize.errors import CorpusError, UsageError
+from pipelines.mosei_labels import LabelRow, join_by_interval, read_folds, read_labels
+from pipelines.prepare_mosei import scan_mosei
+
+NEUTRAL = (0.0,) * 7
+Rows = dict[str, list[tuple[float, float, tuple[float, ...]]]]
+
+
+def write_csd(path: Path, rows: Rows) -> None:
+    """Labels in the form of CMU_MOSEI_Labels.csd."""
+    with h5py.File(path, "w") as file:
+        data = file.create_group("All Labels/data")
+        for video, labelled in rows.items():
+            scores = [row[2] for row in labelled]
+            data[f"{video}/features"] = np.array(scores, np.float32).reshape(-1, 7)
+            data[f"{video}/intervals"] = np.array([row[:2] for row in labelled]).reshape(-1, 2)
+
+
+class Corpus:
+    """A tree of one-byte media files, with transcripts, labels and folds."""
+
+    def __init__(self, root: Path, prefix: str = "Raw/", transcripts: str = "Segmented/Combined"):
+        self.root, self.prefix = root, prefix
+        self.transcripts = root / f"{prefix}Transcript/{transcripts}"
+        self.transcripts.mkdir(parents=True)
+        (root / f"{prefix}Videos/Full/Combined").mkdir(parents=True)
+
+    def full(self, video: str, content: bytes = b"x") -> None:
+        (self.root / f"{self.prefix}Videos/Full/Combined/{video}.mp4").write_bytes(content)
+
+    def clip(self, name: str, content: bytes = b"x") -> None:
+        folder = self.root / f"{self.prefix}Videos/Segmented/Combined"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.mp4").write_bytes(content)
+
+    def transcript(self, video: str, *lines: str) -> None:
+        (self.transcripts / f"{video}.txt").write_text("\n".join(lines) + "\n")
+
+    def facts(self, rows: Rows, **folds: list[str]) -> None:
+        write_csd(self.root / "CMU_MOSEI_Labels.csd", rows)
+        content = {"train": [], "valid": [], "test": []} | folds
+        (self.root / "folds.json").write_text(json.dumps(content))
+
+
+def one_segment(root: Path, **kwargs: str) -> Corpus:
+    corpus = Corpus(root, **kwargs)
+    corpus.full("abc")
+    corpus.transcript("abc", "abc___0___1.5___3.5___Hello there.")
+    corpus.facts({"abc": [(1.5, 3.5, (-1.0, 0, 0.5, 0, 0, 0, 0))]}, train=["abc"])
+    return corpus
+
+
+@pytest.mark.parametrize(
+    ("prefix", "transcripts"),
+    [("Raw/", "Segmented/Combined"), ("", "Combined"), ("", "Segmented/Combined")],
+)
+def test_both_unpackings(tmp_path: Path, prefix: str, transcripts: str) -> None:
+    one_segment(tmp_path, prefix=prefix, transcripts=transcripts)
+    [u], rejects, audit = scan_mosei(tmp_path)
+    full = f"{prefix}Videos/Full/Combined/abc.mp4"
+    assert (u.id, u.speaker, u.audio, u.video) == ("abc/0", "abc", full, full)
+    assert (u.start_s, u.end_s, u.text, u.fold) == (1.5, 3.5, "Hello there.", "train")
+    assert u.labels == (-1.0, 0, 0.5, 0, 0, 0, 0)
+    assert rejects == []
+    assert audit["hours"] == pytest.approx(2 / 3600)
+    assert audit["folds"]["train"]["prevalence"]["sad"] == 1.0
+    assert audit["folds"]["train"]["prevalence"]["happy"] == 0.0
+    assert audit["folds"]["test"]["prevalence"]["sad"] is None
+
+
+def test_the_clip_is_preferred_unless_it_is_empty(tmp_path: Path) -> None:
+    corpus = one_segment(tmp_path)
+    corpus.clip("abc_0")
+    [u], _, _ = scan_mosei(tmp_path)
+    clip = "Raw/Videos/Segmented/Combined/abc_0.mp4"
+    assert (u.audio, u.video, u.start_s, u.end_s) == (clip, clip, 0.0, None)
+    corpus.clip("abc_0", b"")
+    [u], _, _ = scan_mosei(tmp_path)
+    assert (u.video, u.start_s) == ("Raw/Videos/Full/Combined/abc.mp4", 1.5)
+
+
+def test_full_sound_is_used_with_the_full_video_only(tmp_path: Path) -> None:
+    corpus = one_segment(tmp_path, prefix="", transcripts="Combined")
+    (tmp_path / "Audio/WAV_16000").mkdir(parents=True)
+    (tmp_path / "Audio/WAV_16000/abc.wav").write_bytes(b"x")
+    [u], _, _ = scan_mosei(tmp_path)
+    assert (u.audio, u.video) == ("Audio/WAV_16000/abc.wav", "Videos/Full/Combined/abc.mp4")
+    corpus.full("abc", b"")
+    [u], _, _ = scan_mosei(tmp_path)
+    assert (u.audio, u.video) == ("Audio/WAV_16000/abc.wav", None)
+    corpus.clip("abc_0")
+    [u], _, _ = scan_mosei(tmp_path)
+    assert u.audio == u.video == "Videos/Segmented/Combined/abc_0.mp4"
+
+
+def test_rows_out_of_time_order_are_joined_by_interval(tmp_path: Path) -> None:
+    """Row 0 of the labels is segment 2; joining on the row number would swap the scores."""
+    corpus = Corpus(tmp_path)
+    corpus.full("v")
+    corpus.transcript("v", *(f"v___{i}___{10 * i}___{10 * i + 9}___word" for i in range(3)))
+    rows = [(10.0 * i, 10.0 * i + 9, (i - 1.0, *NEUTRAL[1:])) for i in (2, 0, 1)]
+    corpus.facts({"v": rows}, train=["v"])
+    utterances, _, _ = scan_mosei(tmp_path)
+    assert [(u.id, u.labels[0]) for u in utterances] == [("v/0", -1), ("v/1", 0), ("v/2", 1)]
+
+
+def test_odd_ids_stay_apart(tmp_path: Path) -> None:
+    """All digits, a prefix of another, a leading ``-``, ``_`` inside, at the end, and ``___``."""
+    videos = ["25522", "255224", "-3g5yACwYnA", "a_1", "a", "a_1_", "x___1", "x"]
+    corpus = Corpus(tmp_path)
+    for i, video in enumerate(videos):
+        corpus.clip(f"{video}_1")
+        corpus.transcript(video, f"{video}___1___{i}.0___{i}.9___text of {video}")
+    rows = {v: [(float(i), i + 0.9, (0.1 * i, *NEUTRAL[1:]))] for i, v in enumerate(videos)}
+    corpus.facts(rows, test=videos)
+    utterances, rejects, _ = scan_mosei(tmp_path)
+    assert rejects == []
+    assert {u.id for u in utterances} == {f"{video}/1" for video in videos}
+    for u in utterances:
+        assert u.text == f"text of {u.speaker}"
+        assert u.video.endswith(f"/{u.speaker}_1.mp4")
+        assert u.labels[0] == pytest.approx(0.1 * videos.index(u.speaker), abs=1e-6)
+
+
+def test_negative_starts_are_joined_as_they_are_and_cut_at_zero(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path)
+    corpus.full("v")
+    corpus.transcript("v", "v___0___-0.457596371882___1.7796___early", "v___1___-2___-1___before")
+    rows = [(-0.457596371882, 1.77959183673, NEUTRAL), (-2.0, -1.0, NEUTRAL)]
+    corpus.facts({"v": rows}, train=["v"])
+    [u], [reject], _ = scan_mosei(tmp_path)
+    assert (u.id, u.start_s, u.end_s) == ("v/0", 0.0, 1.7796)
+    assert (reject.id, reject.reason) == ("v/1", "segment ends before it starts")
+
+
+def test_scores_are_clamped_and_nan_is_rejected(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path)
+    corpus.full("v")
+    corpus.transcript("v", "v___0___0___1___a", "v___1___1___2___b", "v___2___2___3___c")
+    rows = [(0.0, 1.0, (-4, 3.5, -0.1, 0, 0, 0, 3)), (1.0, 2.0, (3.5, 0, 0, 0, 0, 0, 0))]
+    rows.append((2.0, 3.0, (0, float("nan"), 0, 0, 0, 0, 0)))
+    corpus.facts({"v": rows}, train=["v"])
+    utterances, [reject], audit = scan_mosei(tmp_path)
+    assert [u.labels for u in utterances] == [(-3, 3, 0, 0, 0, 0, 3), (3, 0, 0, 0, 0, 0, 0)]
+    assert audit["scores_clamped"] == 4
+    assert (reject.id, reject.reason) == ("v/2", "label is not a number")
+
+
+def test_bad_transcript_lines_and_segments_without_text(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path)
+    corpus.full("v")
+    corpus.transcript(
+        "v",
+        "v___0___0___1___one ___ two_____three",
+        "v___1___1___2___",
+        "not a segment",
+        "../w___2___2___3___of another video",
+        "v___0___4___5___again",
+        "v___x___5___6___no number",
+        "v___7___1e400___nan___no time",
+    )
+    corpus.facts({"v": [(float(i), i + 1.0, NEUTRAL) for i in range(3)]}, train=["v"])
+    [u], rejects, audit = scan_mosei(tmp_path)
+    assert (u.id, u.text) == ("v/0", "one ___ two_____three")
+    assert {(r.id, r.stage, r.reason) for r in rejects} == {
+        ("v/1", "prepare", "segment without transcript"),
+        ("v/line-3", "prepare", "transcript line cannot be parsed"),
+        ("v/line-4", "prepare", "transcript line cannot be parsed"),
+        ("v/line-5", "prepare", "segment number occurs twice in the transcript"),
+        ("v/line-6", "prepare", "transcript line cannot be parsed"),
+        ("v/line-7", "prepare", "transcript line cannot be parsed"),
+        ("v/2.000-3.000s", "prepare", "labelled interval without transcript line"),
+    }
+    train = audit["folds"]["train"]
+    assert train["labelled"] == train["segments"] + sum(train["dropped"].values()) == 3
+
+
+def test_transcripts_in_another_encoding_and_line_ends(tmp_path: Path) -> None:
+    corpus = one_segment(tmp_path)
+    path = corpus.transcripts / "abc.txt"
+    path.write_bytes(b"abc___0___1.5___3.5___don\x92t \x97 stop\r\n")
+    assert scan_mosei(tmp_path)[0][0].text == "don\u2019t \u2014 stop"
+    path.write_bytes("\ufeffabc___0___1.5___3.5___na\u00efve\u2028line\r\n".encode())
+    assert scan_mosei(tmp_path)[0][0].text == "na\u00efve\u2028line"
+
+
+def test_media_that_are_missing_empty_or_elsewhere(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path / "corpus")
+    for video in ("gone", "void", "link"):
+        corpus.transcript(video, f"{video}___0___0___1___text")
+    corpus.full("void", b"")
+    (tmp_path / "secret.mp4").write_bytes(b"x")
+    (corpus.root / "Raw/Videos/Full/Combined/link.mp4").symlink_to(tmp_path / "secret.mp4")
+    (corpus.transcripts / "out.txt").symlink_to(tmp_path / "secret.mp4")
+    corpus.full("mute")
+    rows = {v: [(0.0, 1.0, NEUTRAL)] for v in ("gone", "void", "link", "mute", "absent")}
+    corpus.facts(rows, train=list(rows))
+    utterances, rejects, audit = scan_mosei(corpus.root)
+    assert utterances == []
+    assert {r.id: r.reason for r in rejects} == {
+        "gone/0": "no media file",
+        "void/0": "empty file (0 bytes)",
+        "link/0": "broken link, or link that leads out of the corpus folder",
+        "mute/0.000-1.000s": "video without transcript",
+        "out": "transcript is a link that leads out of the corpus folder",
+    }
+    # A labelled video that is not on disk at all is counted, not rejected.
+    assert audit["folds"]["train"]["dropped"]["video not on disk"] == 1
+    assert audit["folds"]["train"]["labelled"] == 5
+
+
+def test_unlabelled_segments_and_videos_without_fold(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path)
+    for video in ("labelled", "plain"):
+        corpus.full(video)
+        corpus.transcript(video, f"{video}___0___0___1___a", f"{video}___1___1___2___b")
+    corpus.facts({"labelled": [(1.0, 2.0, NEUTRAL)]}, test=["plain"])
+    [u], rejects, audit = scan_mosei(tmp_path)
+    assert (u.id, u.fold, rejects) == ("labelled/1", None, [])
+    assert audit["segments_without_label"] == 3
+    assert audit["labelled_videos_in_no_fold"] == 1
+    assert audit["fold_videos_without_labels"] == {"train": 0, "dev": 0, "test": 1}
+    assert audit["folds"]["none"]["segments"] == 1
+
+
+def test_mistimed_videos_are_dropped_or_kept(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path)
+    corpus.full("hh04W3xXa5s")
+    corpus.transcript("hh04W3xXa5s", "hh04W3xXa5s___0___0___1___a")
+    corpus.facts({"hh04W3xXa5s": [(0.0, 1.0, NEUTRAL)]}, train=["hh04W3xXa5s"])
+    utterances, [reject], _ = scan_mosei(tmp_path)
+    assert (utterances, reject.reason) == ([], "video is known to be mistimed")
+    utterances, rejects, _ = scan_mosei(tmp_path, drop_mistimed=False)
+    assert ([u.id for u in utterances], rejects) == (["hh04W3xXa5s/0"], [])
+
+
+@given(
+    st.lists(st.integers(0, 60), unique=True, min_size=1, max_size=20).flatmap(
+        lambda starts: st.tuples(st.just(starts), st.permutations(starts))
+    ),
+    st.floats(-0.09, 0.09),
+)
+def test_join_finds_the_permutation(starts: tuple[list[int], list[int]], jitter_s: float) -> None:
+    """Intervals half a second apart, shuffled and moved by less than the tolerance."""
+    rows = [LabelRow(0.5 * s, 0.5 * s + 4, NEUTRAL) for s in starts[0]]
+    intervals = [(0.5 * s + jitter_s, 0.5 * s + 4 - jitter_s) for s in starts[1]]
+    joined = join_by_interval(rows, intervals, tolerance_s=0.1)
+    assert joined == {i: starts[0].index(s) for i, s in enumerate(starts[1])}
+
+
+def test_join_takes_the_closest_and_each_row_once() -> None:
+    row = LabelRow(1.0, 2.0, NEUTRAL)
+    assert join_by_interval([row], [(1.08, 2.0), (1.01, 2.0)], 0.1) == {1: 0}
+    assert join_by_interval([row], [(1.0, 2.2)], 0.1) == {}
+    assert join_by_interval([LabelRow(1.0, float("nan"), NEUTRAL)], [(1.0, 2.0)], 0.1) == {}
+
+
+FOLDS_PY = "standard_train_fold=['a', '1']\n\nstandard_test_fold=['-b']\nstandard_valid_fold=['c']"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("f.json", '{"train": ["a", "1"], "valid": ["c"], "test": ["-b"]}'),
+        ("f.json", '{"train": ["a", "1"], "dev": ["c"], "test": ["-b"], "note": "x"}'),
+        ("cmu_mosei_std_folds.py", FOLDS_PY),
+    ],
+)
+def test_folds_in_each_form(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    want = {"a": "train", "1": "train", "c": "dev", "-b": "test"}
+    assert read_folds(tmp_path / name) == want
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("f.py", "standard_train_fold = __import__('os').mkdir('ran')"),
+        ("f.py", FOLDS_PY.replace("['c']", "open('ran', 'w')")),
+        ("f.py", "standard_train_fold = ["),
+        ("f.py", "x = " + "(" * 5000),
+        ("f.json", "[" * 100_000),
+        ("f.json", '{"train": ["a"], "valid": ["a"], "test": []}'),
+        ("f.json", '{"train": ["a"], "test": ["b"]}'),
+        ("f.json", '{"train": [1], "valid": [], "test": []}'),
+        ("f.json", "[]"),
+        ("f.json", "3"),
+    ],
+)
+def test_bad_folds_are_one_error_and_never_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(CorpusError) as caught:
+        read_folds(tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_labels_from_csv_equal_those_from_csd(tmp_path: Path) -> None:
+    rows: Rows = {"v": [(5.0, 6.0, (1, 0.5, 0, 0, 0, 0, 2)), (-0.25, 1.0, NEUTRAL)]}
+    write_csd(tmp_path / "l.csd", rows)
+    header = "id,link,segment_id,start,end,sentiment,happy,sad,anger,surprise,disgust,fear\n"
+    (tmp_path / "l.csv").write_text(header + "v,,0,5,6,1,.5,0,0,0,0,2\nv,,1,-.25,1,0,0,0,0,0,0,0\n")
+    assert read_labels(tmp_path / "l.csd") == read_labels(tmp_path / "l.csv")
+    (tmp_path / "bad.csv").write_text(header + "v,,0,5,6,1\n")
+    with pytest.raises(CorpusError, match="expected the columns id, start"):
+        read_labels(tmp_path / "bad.csv")
+
+
+def _soft(data: h5py.Group, folder: Path) -> None:
+    data["w/features"], data["w/intervals"] = np.zeros((1, 7)), np.zeros((1, 2))
+    data["v"] = h5py.SoftLink("/All Labels/data/w")
+
+
+def _external(data: h5py.Group, folder: Path) -> None:
+    write_csd(folder / "other.h5", {"x": [(0.0, 1.0, NEUTRAL)]})
+    data["v"] = h5py.ExternalLink(str(folder / "other.h5"), "/All Labels/data/x")
+
+
+def _external_storage(data: h5py.Group, folder: Path) -> None:
+    (folder / "raw.bin").write_bytes(bytes(1000))
+    group = data.create_group("v")
+    group["intervals"] = np.zeros((1, 2))
+    group.create_dataset("features", (1, 7), "f4", external=[(str(folder / "raw.bin"), 0, 1000)])
+
+
+def _virtual(data: h5py.Group, folder: Path) -> None:
+    layout = h5py.VirtualLayout((1, 7), "f4")
+    layout[:] = h5py.VirtualSource(str(folder / "other.h5"), "x", shape=(1, 7))
+    group = data.create_group("v")
+    group["intervals"] = np.zeros((1, 2))
+    group.create_virtual_dataset("features", layout)
+
+
+def _objects(data: h5py.Group, folder: Path) -> None:
+    group = data.create_group("v")
+    group.create_dataset("features", (1, 7), dtype=h5py.string_dtype())
+    group["intervals"] = np.zeros((1, 2))
+
+
+def _huge(data: h5py.Group, folder: Path) -> None:
+    group = data.create_group("v")
+    group.create_dataset("features", (10**9, 7), "f4", chunks=(10**5, 7), compression="gzip")
+    group["intervals"] = np.zeros((1, 2))
+
+
+def _huge_chunk(data: h5py.Group, folder: Path) -> None:
+    group = data.create_group("v")
+    group.create_dataset("features", (1, 7), "f4", maxshape=(None, 7), chunks=(10**8, 7))
+    group["intervals"] = np.zeros((1, 2))
+
+
+def _uneven(data: h5py.Group, folder: Path) -> None:
+    data["v/features"] = np.zeros((2, 7), np.float32)
+    data["v/intervals"] = np.zeros((1, 2))
+
+
+def _narrow(data: h5py.Group, folder: Path) -> None:
+    data["v/features"] = np.zeros((1, 6), np.float32)
+    data["v/intervals"] = np.zeros((1, 2))
+
+
+BAD = [
+    _soft,
+    _external,
+    _external_storage,
+    _virtual,
+    _objects,
+    _huge,
+    _huge_chunk,
+    _uneven,
+    _narrow,
+]
+
+
+@pytest.mark.parametrize("make", BAD)
+def test_hostile_labels_are_refused(tmp_path: Path, make) -> None:
+    with h5py.File(tmp_path / "labels.csd", "w") as file:
+        make(file.create_group("All Labels/data"), tmp_path)
+    with pytest.raises(CorpusError) as caught:
+        read_labels(tmp_path / "labels.csd")
+    assert str(tmp_path / "labels.csd") in str(caught.value)
+
+
+def test_a_labels_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "labels.csd").write_text("not HDF5")
+    with pytest.raises(CorpusError, match="expected CMU_MOSEI_Labels.csd"):
+        read_labels(tmp_path / "labels.csd")
+    with h5py.File(tmp_path / "empty.csd", "w"):
+        pass
+    with pytest.raises(CorpusError, match="no 'All Labels'"):
+        read_labels(tmp_path / "empty.csd")
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        scan_mosei(tmp_path / "missing")
+    with pytest.raises(CorpusError, match="Transcript/Segmented/Combined"):
+        scan_mosei(tmp_path)
+    corpus = Corpus(tmp_path)
+    with pytest.raises(CorpusError, match="no transcripts"):
+        scan_mosei(tmp_path)
+    corpus.transcript("v", "v___0___0___1___a")
+    with pytest.raises(UsageError, match="--folds.*cmu_mosei_std_folds.py"):
+        scan_mosei(tmp_path)
+    (tmp_path / "folds.json").write_text('{"train": [], "valid": [], "test": []}')
+    with pytest.raises(UsageError, match="--labels"):
+        scan_mosei(tmp_path)
+    with pytest.raises(UsageError, match="tolerance"):
+        scan_mosei(tmp_path, tolerance_s=-1)
+    corpus.facts({})
+    with pytest.raises(CorpusError, match="no video here has labels"):
+        scan_mosei(tmp_path)
+
+
+def write_real_corpus(root: Path, mosei: Path) -> int:
+    """The real labels as a .csd; transcripts of made-up text in time order; one-byte videos.
+
+    Returns the number of labels.
+    """
+    rows: Rows = {}
+    with (mosei / "mosei_segments_emotions.csv").open() as lines:
+        for row in csv.DictReader(lines):
+            values = [float(value) for value in list(row.values())[3:]]
+            rows.setdefault(row["id"], []).append((*values[:2], tuple(values[2:])))
+    corpus = Corpus(root)
+    write_csd(root / "CMU_MOSEI_Labels.csd", rows)
+    for video, labelled in rows.items():
+        corpus.full(video)
+        times = sorted(row[:2] for row in labelled)
+        lines = (f"{video}___{i}___{a!r}___{b!r}___text {i}" for i, (a, b) in enumerate(times))
+        corpus.transcript(video, *lines)
+    return sum(map(len, rows.values()))
+
+
+@pytest.mark.slow
+def test_the_real_labels_give_the_published_counts(tmp_path: Path, shared_data: Path) -> None:
+    mosei = shared_data / "mosei"
+    assert write_real_corpus(tmp_path, mosei) == 23_259
+    folds = mosei / "standard_folds.json"
+    utterances, rejects, audit = scan_mosei(tmp_path, folds, drop_mistimed=False)
+    counts = {fold: audit["folds"][fold]["segments"] for fold in ("train", "dev", "test", "none")}
+    assert counts == {"train": 16_327, "dev": 1_871, "test": 4_662, "none": 399}
+    assert rejects == []
+    assert audit["labelled_videos_in_no_fold"] == 68
+    assert audit["fold_videos_without_labels"] == {"train": 0, "dev": 0, "test": 2}
+
+    want = {}
+    with (mosei / "mosei_segments_emotions.csv").open() as lines:
+        for row in csv.DictReader(lines):
+            start_s, end_s, *scores = (float(value) for value in list(row.values())[3:])
+            want[row["id"], max(start_s, 0.0), end_s] = scores
+    got = {(u.speaker, u.start_s, u.end_s): u.labels for u in utterances}
+    assert got.keys() == want.keys()
+    np.testing.assert_allclose([got[key] for key in want], list(want.values()), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_demo_corpus_is_accounted_for(tmp_path: Path) -> None:
+    from pipelines.demo.corpora import TINY, make_mosei
+    from pipelines.demo.mosei_plan import plan_mosei
+
+    make_mosei(tmp_path, TINY, 3, lambda done, n: None, n_processes=1)
+    utterances, rejects, audit = scan_mosei(tmp_path)
+    videos = {v.id: v for v in plan_mosei(TINY.n_mosei_videos, TINY.segments_per_video, 3)}
+    empty = [f"{v.id}/0" for v in videos.values() if v.fault == "empty"]
+    assert [r.id for r in rejects] == empty
+    planned = {f"{v.id}/{n}" for v in videos.values() for n in range(len(v.segments))}
+    assert [u.id for u in utterances] == sorted(planned - set(empty))
+    for u in utterances:
+        segment = videos[u.speaker].segments[int(u.id.rpartition("/")[2])]
+        assert u.labels == pytest.approx(segment.labels, abs=1e-6)
+        assert u.text.lower().rstrip(".") == segment.text.lower()
+    assert audit["from_full_videos"] > 0 and audit["from_clips"] > 0

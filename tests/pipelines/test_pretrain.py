@@ -1,0 +1,176 @@
+"""Pretraining on synthetic shards: what it writes, that it learns, and that it can be stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from featurize.errors import StaleError, TrainError, UsageError
+from model import checkpoint
+from model.build import load_model
+from pipelines.pretrain import pretrain
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Interruption(Exception):
+    pass
+
+
+def stop_after(n_epochs: int):
+    def progress(epoch: int, _: int, line: dict) -> None:
+        if epoch == n_epochs and "partial" not in line:
+            raise Interruption
+
+    return progress
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load_checkpoint(run / checkpoint.CHECKPOINT)["model"]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Same weights, last and best, bit for bit, and the same log but for the times."""
+    for read in (weights, lambda run: checkpoint.load_weights(run / checkpoint.BEST)):
+        first, second = read(one), read(other)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    assert [losses(line) for line in log(one)] == [losses(line) for line in log(other)]
+
+
+def log(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / checkpoint.LOG).read_text().splitlines()]
+
+
+def losses(line: dict) -> dict:
+    timed = {"seconds", "utterances_per_s", "data_wait_share"}
+    return {name: value for name, value in line.items() if name not in timed}
+
+
+@pytest.fixture(scope="module")
+def unbroken(features, tiny_model, tiny_train, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "unbroken"
+    summary = pretrain(features, run, model=tiny_model, train=tiny_train, device="cpu")
+    assert summary["status"] == "made" and summary["n_speakers"] == 3
+    assert summary["n_train"] + summary["n_dev"] == 48
+    return run
+
+
+def test_writes_a_run_that_loads(unbroken: Path, features, tiny_model, tiny_train) -> None:
+    settings = checkpoint.read_json(unbroken / checkpoint.CONFIG)
+    assert settings["kind"] == "multitask" and settings["speakers"][0] == "id00000"
+    assert settings["dims"] == {"audio": 200, "video": 12, "text": 8}
+    assert settings["train"] == asdict(tiny_train)
+    lines = log(unbroken)
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    wanted = {"step", "train_loss", "dev_loss", "lr", "seconds", "data_wait_share", "dev_cer"}
+    assert wanted <= lines[0].keys() and 0 <= lines[-1]["dev_speaker_accuracy"] <= 1
+    done = checkpoint.read_json(unbroken / checkpoint.DONE)
+    best = min(lines, key=lambda line: line["dev_loss"])
+    assert done["best_epoch"] == best["epoch"] and done["best"] == best
+    assert not load_model(unbroken).training
+    assert not list(unbroken.glob(".*"))
+
+
+def test_learns_speaker_and_characters(features, tiny_model, tiny_train, tmp_path: Path) -> None:
+    train = replace(tiny_train, max_epochs=12, patience=12)
+    best = pretrain(features, tmp_path, model=tiny_model, train=train, device="cpu")["best"]
+    lines = log(tmp_path)
+    assert best["dev_loss"] < 0.5 * lines[0]["dev_loss"]
+    assert best["dev_speaker_accuracy"] == 1.0
+    # A speaker's transcript is always the same here, so the whole text can be learnt.
+    assert best["dev_cer"] < 0.2
+
+
+def test_stopped_between_epochs_ends_the_same(
+    unbroken: Path, features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    arguments = {"model": tiny_model, "train": tiny_train, "device": "cpu"}
+    for n_epochs in (1, 3):
+        with pytest.raises(Interruption):
+            pretrain(features, tmp_path, **arguments, progress=stop_after(n_epochs))
+        torch.rand(7)  # whatever else drew random numbers in between
+    assert pretrain(features, tmp_path, **arguments)["status"] == "made"
+    assert_same_run(unbroken, tmp_path)
+
+
+CHILD = """
+import json, sys
+from pathlib import Path
+from model.config import ModelConfig, TrainConfig
+from pipelines.pretrain import pretrain
+
+work, run, model, train = sys.argv[1:]
+pretrain(
+    Path(work), Path(run), device="cpu",
+    model=ModelConfig.from_dict(json.loads(model)), train=TrainConfig.from_dict(json.loads(train)),
+)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_instant_ends_the_same(
+    features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    train = replace(tiny_train, max_epochs=12, patience=12)  # time enough to be killed
+    settings = [json.dumps(asdict(config)) for config in (tiny_model, train)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def start(run: Path) -> subprocess.Popen:
+        command = [sys.executable, "-c", CHILD, str(features), str(run), *settings]
+        return subprocess.Popen(command, cwd=tmp_path, env=environment)
+
+    assert start(tmp_path / "whole").wait() == 0
+    broken = tmp_path / "broken"
+    for n_files in (1, 3):  # once as soon as config.json is there, once after an epoch
+        child = start(broken)
+        while child.poll() is None and len(list(broken.glob("[!.]*"))) < n_files:
+            time.sleep(0.002)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert not (broken / checkpoint.DONE).exists()
+    assert start(broken).wait() == 0
+    assert_same_run(tmp_path / "whole", broken)
+    assert sorted(path.name for path in broken.iterdir()) == sorted(
+        path.name for path in (tmp_path / "whole").iterdir()
+    )
+
+
+def test_a_finished_run_is_left_alone(unbroken: Path, features, tiny_model, tiny_train) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in unbroken.iterdir()}
+    again = pretrain(features, unbroken, model=tiny_model, train=tiny_train, device="cpu")
+    assert again["status"] == "unchanged" and again["best"]["dev_loss"] > 0
+    assert before == {path.name: path.stat().st_mtime_ns for path in unbroken.iterdir()}
+
+
+def test_other_settings_or_features_are_stale(
+    unbroken: Path, features, make_features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    with pytest.raises(StaleError, match="train.lr_scale is 0.3 there and 1.0 now"):
+        pretrain(features, unbroken, model=tiny_model, train=replace(tiny_train, lr_scale=1.0))
+    other = make_features(tmp_path, n=40)
+    with pytest.raises(StaleError, match="features_fingerprint|fold_sizes"):
+        pretrain(other, unbroken, model=tiny_model, train=tiny_train)
+
+
+def test_stops_without_progress(features, tiny_model, tiny_train, tmp_path: Path) -> None:
+    train = replace(tiny_train, lr_scale=1e-9, max_epochs=50, patience=2)
+    pretrain(features, tmp_path, model=tiny_model, train=train, device="cpu")
+    done = checkpoint.read_json(tmp_path / checkpoint.DONE)
+    assert done["n_epochs"] < 50 and done["n_epochs"] - done["best_epoch"] == 2
+
+
+def test_bad_input_is_one_clear_error(tiny_model, tiny_train, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(TrainError, match="no features here; run `trimodal extract`"):
+        pretrain(tmp_path, run, model=tiny_model, train=tiny_train)
+    with pytest.raises(UsageError, match="device 'tpu'"):
+        pretrain(tmp_path, run, model=tiny_model, train=tiny_train, device="tpu")
+    assert not run.exists()

@@ -1,0 +1,283 @@
+"""The report from run folders written by hand, so that every odd case can be had."""
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from featurize.errors import TrainError, UsageError
+from pipelines import report_tables as rt
+from pipelines.report import write_report
+from pipelines.report_compare import compare
+from pipelines.report_figures import curves, likelihoods
+from pipelines.report_frames import jpeg
+from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION, PRETRAINING, read_run
+from pipelines.report_text import Source, caveats, is_toy
+
+EVIL = '<script>alert("x")</script><img src=x onerror=y>'
+
+
+def figures(wa=0.6, f1=0.7, **more):
+    return {
+        "wa": wa, "f1": f1, "wa_ci": [0.5, 0.65], "f1_ci": None, "f1_positive": 0.3,
+        "average_precision": 0.4, "roc_auc": None, "threshold_wa": 0.5, "threshold_f1": 0.25,
+        "n": 20, "n_positive": 5, **more,
+    }  # fmt: skip
+
+
+def evaluation(kind="crossmodal", **average):
+    conditions = rt.CONDITIONS if kind == "crossmodal" else ("A+V+T",)
+    emotions = {emotion: figures() for emotion in rt.EMOTIONS}
+    emotions["fear"] = figures(None, None, wa_ci=None, undefined="in test, nobody is afraid")
+    mean = {"wa": 0.612, "f1": 0.734, "wa_ci": [0.5, 0.7], "f1_ci": [0.6, 0.8], **average}
+    both = {"wa": 0.6, "f1": 0.7}
+    return {
+        "kind": kind, "init": None, "emotions": list(rt.EMOTIONS), "seeds": [0, 1], "best_seed": 1,
+        "dev": both, "runs": [{"seed": s, "dev": both, "test": both} for s in (0, 1)],
+        "test": {c: {"per_emotion": emotions, "average": mean} for c in conditions},
+        "over_runs": {"n": 2, "wa_mean": 0.6, "wa_std": 0.01, "f1_mean": 0.7, "f1_std": 0.02},
+    }  # fmt: skip
+
+
+def write_run(folder, kind="crossmodal", init=None, name=None, scored=True, log=True):
+    path = folder / (name or kind)
+    (path / "seed-00").mkdir(parents=True)
+    described = {"kind": kind, "init": init, "seeds": [0, 1], "work": str(folder / "work")}
+    (path / "run.json").write_text(json.dumps(described))
+    config = {"kind": kind, "model": {"d_model": 8}, "features": str(folder / "work" / "features")}
+    (path / "seed-00" / "config.json").write_text(json.dumps(config))
+    lines = [{"epoch": e, "train_loss": 1 / e, "dev_loss": 2 / e, "dev_wa": None} for e in (1, 2)]
+    if log:
+        (path / "seed-00" / "log.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    if scored:
+        (path / "evaluation.json").write_text(json.dumps(evaluation(kind)))
+    return path
+
+
+def write_pretraining(folder):
+    path = folder / "pretrained"
+    path.mkdir()
+    config = {"kind": "multitask", "features": str(folder / "vox" / "features"), "speakers": [EVIL]}
+    (path / "config.json").write_text(json.dumps(config))
+    line = {"epoch": 1, "train_loss": 3.0, "dev_loss": 2.0, "dev_cer": 0.9}
+    (path / "log.jsonl").write_text(json.dumps(line) + "\n")
+    return path
+
+
+def status_of(work):
+    return {
+        "work": str(work), "corpus": EVIL, "is_demo": True, "n_utterances": 12, "hours": 0.5,
+        "stages": [{"stage": "prepare", "in": 12, "done": 11, "rejected": 1, "pending": 0}],
+        "rejects": [{"stage": "prepare", "reason": f"no sound {EVIL}", "n": 1}],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def all_runs(tmp_path):
+    return [
+        write_pretraining(tmp_path),
+        write_run(tmp_path, "late-fusion"),
+        write_run(tmp_path, name="scratch"),
+        write_run(tmp_path, name="embeddings", init="pretrained"),
+    ]
+
+
+def screen():
+    return Console(file=io.StringIO(), width=118)
+
+
+class _Page(HTMLParser):
+    """Tags, and the text of table rows."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.rows, self._in_cell = [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th") and self.rows:
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data.strip()
+
+
+def test_runs_are_told_apart(all_runs):
+    roles = [read_run(path).role for path in all_runs]
+    assert roles == [PRETRAINING, LATE_FUSION, BASELINE, EMBEDDINGS]
+
+
+def test_page_holds_the_papers_rows_and_ours(all_runs, tmp_path):
+    console = screen()
+    page = write_report(tmp_path / "out", all_runs, status_of, screen=console)
+    assert page == tmp_path / "out" / "index.html"
+    found = _Page(page.read_text())
+    paper = next(row for row in found.rows if row and row[0].startswith("Graph-MFN"))
+    assert paper[1:] == rt.PAPER_1["Graph-MFN [21]"].split()
+    ours = next(row for row in found.rows if row and row[0] == "TFours: scratch")
+    assert ours[1] == "60.050.0–65.0"
+    assert ours[11:13] == ["-", "-"]
+    assert ours[13] == "61.250.0–70.0"
+    assert any("60.0 ± 1.0" in cell for row in found.rows for cell in row)
+    assert "nobody is afraid" in page.read_text()
+    shown = console.file.getvalue()
+    assert "Table 1" in shown and "Table 2" in shown and "Table 3" in shown
+    assert "61.2 73.4" in shown
+    assert max(map(len, shown.splitlines())) <= 118
+
+
+def test_page_needs_no_other_file_and_no_network(all_runs, tmp_path):
+    text = write_report(tmp_path / "out", all_runs, status_of, screen=screen()).read_text()
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["index.html"]
+    tags = _Page(text).tags
+    assert not {tag for tag, _ in tags} & {"script", "link", "iframe", "object", "embed", "base"}
+    for _, attributes in tags:
+        assert (attributes.get("src") or "data:").startswith("data:")
+        assert (attributes.get("xlink:href") or "#").startswith("#")
+        assert not any(name.startswith("on") for name in attributes)
+    assert "url(http" not in text and "@import" not in text
+
+
+def test_text_from_outside_is_escaped(tmp_path):
+    run = write_run(tmp_path, name="<b>run")
+    record = evaluation()
+    record["test"]["A+V+T"]["per_emotion"]["fear"]["undefined"] = EVIL
+    record["test"]["A+V+T"]["per_emotion"]["fear"]["note"] = EVIL
+    (run / "evaluation.json").write_text(json.dumps(record))
+    config = json.loads((run / "seed-00" / "config.json").read_text())
+    (run / "seed-00" / "config.json").write_text(json.dumps({**config, EVIL: {EVIL: [EVIL]}}))
+    text = write_report(tmp_path / "out", [run], status_of, screen=screen()).read_text()
+    found = {tag for tag, _ in _Page(text).tags}
+    assert EVIL not in text
+    assert "<b>run" not in text
+    assert "script" not in found and "img" not in found
+    assert "&lt;script&gt;" in text
+
+
+def test_square_brackets_in_a_name_are_no_markup_on_the_screen(tmp_path):
+    console = screen()
+    run = write_run(tmp_path, name="[red]run")
+    write_report(tmp_path / "out", [run], status_of, screen=console)
+    assert "([red]run)" in console.file.getvalue()
+
+
+def test_what_is_missing_is_a_dash_not_a_crash(tmp_path):
+    run = write_run(tmp_path, "late-fusion", log=False)
+    console = screen()
+
+    def gone(work):
+        raise UsageError("no such workspace")
+
+    text = write_report(tmp_path / "out", [run], gone, screen=console).read_text()
+    rows = _Page(text).rows
+    baseline = [row for row in rows if row and row[0] == "Baselineours: no such run given"]
+    assert len(baseline) == 2
+    assert set(baseline[0][1:]) == {"-"}
+    assert [len(row) for row in baseline] == [15, 9]
+
+
+def test_runs_not_evaluated_yet_are_said_to_be_so(tmp_path):
+    run = write_run(tmp_path, scored=False)
+    text = write_report(tmp_path / "out", [run], status_of, screen=screen()).read_text()
+    assert "has been evaluated yet" in text
+
+
+def test_demo_statement_comes_before_the_tables_and_only_for_a_demo(all_runs, tmp_path):
+    text = write_report(tmp_path / "out", all_runs, status_of, screen=screen()).read_text()
+    assert text.index("synthesised speech and drawn faces") < text.index("Table 1.")
+    real = lambda work: {**status_of(work), "is_demo": False}  # noqa: E731
+    text = write_report(tmp_path / "out", all_runs, real, screen=screen()).read_text()
+    assert "synthesised speech" not in text
+    assert text.index("Table 3.") < text.index("What these figures mean")
+
+
+def test_the_same_input_gives_the_same_page(all_runs, tmp_path):
+    pages = [
+        write_report(tmp_path / out, all_runs, status_of, screen=screen()).read_bytes()
+        for out in ("a", "b")
+    ]
+    assert pages[0] == pages[1]
+
+
+def test_errors_say_what_to_do(tmp_path):
+    with pytest.raises(UsageError, match="no runs given"):
+        write_report(tmp_path / "out", [], status_of)
+    with pytest.raises(UsageError, match="not a finished run"):
+        write_report(tmp_path / "out", [tmp_path], status_of)
+    run = write_run(tmp_path)
+    (run / "evaluation.json").write_text("{")
+    with pytest.raises(TrainError, match="not readable as JSON"):
+        write_report(tmp_path / "out", [run], status_of)
+
+
+def test_papers_averages_are_those_of_its_rows():
+    """A slip in copying would show: the printed average is the mean of the printed figures."""
+    for rows in (rt.PAPER_1, rt.PAPER_2):
+        for label, text in rows.items():
+            values = np.array([float(figure) for figure in text.split()])
+            assert len(values) == 14
+            for column in (0, 1):
+                mean = values[column:12:2].mean()
+                assert abs(mean - values[12 + column]) < 0.1, (label, mean)
+
+
+def test_paired_comparison_sees_a_system_that_is_right_more_often(all_runs):
+    rng = np.random.default_rng(0)
+    labels = rng.random((300, 6)) < 0.4
+    labels[:, 5] = False
+    for name, share_wrong in (("scratch", 0.4), ("embeddings", 0.2)):
+        decided = labels ^ (rng.random(labels.shape) < share_wrong)
+        path = next(run for run in all_runs if run.name == name) / "predictions.npz"
+        np.savez(path, ids=np.arange(300).astype(str), labels=labels, wa=decided, f1=decided)
+    found = compare([read_run(path) for path in all_runs])
+    assert [one.emotion for one in found[:6]] == [*rt.EMOTIONS[:5], "average"]
+    average = found[5]
+    assert average.value == pytest.approx(0.2, abs=0.06)
+    assert average.interval[0] < average.value < average.interval[1]
+    assert average.p_value < 0.01
+
+
+def test_curves_take_their_colours_from_the_page(all_runs):
+    picture = curves(read_run(all_runs[0]))
+    assert len(picture.panels) == 3
+    for panel in picture.panels:
+        assert panel.startswith("<svg")
+        assert not re.search(r"#0102\d\d", panel)
+        assert "var(--ink)" in panel
+
+
+def test_histogram_of_likelihoods():
+    scores = {"bin_edges": [0.0, 0.5, 1.0], "counts": [3, 4]}
+    chosen = {"threshold": 0.5, "n_kept": 4, "n_dropped": 3, "scores": scores}
+    told = {"precision": 1.0, "recall": None, "definition": "log p a frame", "n_without_words": 2}
+    picture = likelihoods({**chosen, **told})
+    assert picture.caption == (
+        "4 utterances kept, 3 not (2 of them without words); against the known languages: "
+        "precision 100.0%. Likelihood: log p a frame."
+    )
+    assert len(picture.panels) == 1
+    assert likelihoods({}) is None
+
+
+def test_frames_are_small_images():
+    frame = np.zeros((400, 300, 3), np.uint8)
+    assert jpeg(frame).startswith("data:image/jpeg;base64,")
+
+
+def test_random_vgg_weights_are_said_first_with_their_seed():
+    random = Source(Path("w"), {"video": {"weights": "random:7"}})
+    real = Source(Path("w"), {"video": {"weights": "IMAGENET1K_V1"}})
+    assert is_toy([real, random], [])
+    assert not is_toy([real], [])
+    said = caveats([], [real, random], [])
+    assert any("random (random:7)" in line for line in said)
+    assert not any("random (" in line for line in caveats([], [real], []))
