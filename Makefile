@@ -1,0 +1,31 @@
+# Every target sets up .venv by itself and can be run again.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench tdnn clean
+
+demo: .venv/installed  ## make two small corpora, run every stage, write build/demo/report/index.html
+	$(BIN)/trimodal demo build/demo
+
+test: .venv/installed  ## the whole test suite
+	$(BIN)/python -m pytest
+
+check: .venv/installed  ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: .venv/installed  ## what is measured, see benchmarks/README.md
+	$(BIN)/python -m benchmarks
+
+tdnn: .venv/installed  ## train the demo's acoustic model again
+	$(BIN)/python -m kaldi_recipes.demo_tdnn.train pipelines/demo/tdnn
+
+clean:  ## remove what demo and test made, but not .venv
+	rm -rf build
+
+.venv/installed: setup.cfg pyproject.toml constraints.txt
+	@echo "Setting up .venv: about 5 GB of packages, one to three minutes on a fast line"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[demo,test,dev]'
+	@touch $@
