@@ -75,8 +75,8 @@ class VggExtractor:
             "torch": torch.__version__,
             "torchvision": torchvision.__version__,
         }
-        self._network = network.to(self._device, self._dtype)
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(self._device, self._dtype)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def __call__(self, frames: np.ndarray) -> np.ndarray:
@@ -104,7 +104,7 @@ class VggExtractor:
             # (F, H, W, 3) seen as (F, 3, H, W) is channels-last already
             pictures = torch.tensor(frames[batch]).to(self._device).permute(0, 3, 1, 2)
             images = PREPROCESSING(pictures).to(self._dtype, memory_format=torch.channels_last)
-            features[batch] = self._network(images).float().cpu().numpy()
+            features[batch] = self.network(images).float().cpu().numpy()
         return features
 
 

@@ -34,10 +34,10 @@ class Standardise(nn.Module):
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Take ``mean`` and ``std``, both (n_dims,).
 
-        A deviation under a hundredth of the average one is raised to it, so that a dimension
-        that hardly moves (a dead ReLU of VGG-16) is not blown up to the size of the others.
+        A deviation under a tenth of the average one is raised to it, so that a dimension that
+        hardly moves in training (a dead ReLU of VGG-16) is not blown up when it moves elsewhere.
         """
-        floor = 0.01 * std.mean()
+        floor = 0.1 * std.mean()
         self.mean.copy_(mean)
         self.std.copy_(std.clamp(min=floor) if floor > 0 else torch.ones_like(std))
 

@@ -6,6 +6,7 @@ used is recorded in the shard with its reason.
 
 import functools
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from math import nan
@@ -168,42 +169,51 @@ def _frames(unit: Unit, fps: float) -> Iterator[Found]:
 def _through_network(
     network: "VggExtractor", batch_size: int, found: Iterable[Found]
 ) -> Iterator[Found]:
-    """Replaces images by their vectors, several utterances at a time to fill the batches.
+    """Replaces images by their vectors; batches are filled across utterances.
 
-    The grouping depends on the shard alone, so that a resumed run gives the same bits.
+    Which images share a batch depends on the shard alone, so a resumed run gives the same bits.
     """
-    group: list[Found] = []
-    shape: tuple[int, ...] | None = None
-    n_images = 0
-    for item in found:
-        images = None if isinstance(item[1], TrimodalError) else item[1]["images"]
-        if images is not None and shape not in (None, images.shape[1:]):
-            yield from _group_vectors(network, group)
-            group, n_images = [], 0
-        group.append(item)
-        if images is not None:
-            shape = images.shape[1:]
-            n_images += len(images)
-        if n_images >= batch_size:
-            yield from _group_vectors(network, group)
-            group, n_images = [], 0
-    yield from _group_vectors(network, group)
-
-
-def _group_vectors(network: "VggExtractor", group: list[Found]) -> Iterator[Found]:
     import numpy as np
 
-    images = [arrays["images"] for _, arrays in group if isinstance(arrays, dict)]
-    vectors = network(np.concatenate(images)) if images else None
-    start = 0
-    for utterance, arrays in group:
+    waiting: deque[Found] = deque()
+    images: list[np.ndarray] = []
+    vectors: list[np.ndarray] = []
+
+    def compute(n_images: int) -> None:
+        if n_images:
+            vectors.extend(network(np.stack(images[:n_images])))
+            del images[:n_images]
+
+    for item in found:
+        new: list[np.ndarray] = []
+        if not isinstance(item[1], TrimodalError):
+            new = list(item[1]["images"])
+        if images and len(new) and new[0].shape != images[0].shape:
+            compute(len(images))
+        waiting.append(item)
+        images.extend(new)
+        while len(images) >= batch_size:
+            compute(batch_size)
+        yield from _ready(waiting, vectors)
+    compute(len(images))
+    yield from _ready(waiting, vectors)
+
+
+def _ready(waiting: deque[Found], vectors: list["np.ndarray"]) -> Iterator[Found]:
+    """Takes from the front those utterances whose vectors are all there."""
+    import numpy as np
+
+    while waiting:
+        utterance, arrays = waiting[0]
         if isinstance(arrays, TrimodalError):
-            yield utterance, arrays
+            yield waiting.popleft()
             continue
-        end = start + len(arrays["images"])
-        assert vectors is not None
-        yield utterance, {"features": vectors[start:end], "times_s": arrays["times_s"]}
-        start = end
+        n_images = len(arrays["images"])
+        if len(vectors) < n_images:
+            return
+        waiting.popleft()
+        yield utterance, {"features": np.stack(vectors[:n_images]), "times_s": arrays["times_s"]}
+        del vectors[:n_images]
 
 
 def _words(unit: Unit) -> Callable[[Utterance], list[tuple[str, float, float]]]:

@@ -20,7 +20,7 @@ FACE_SHOWS = 0.70
 FACE_MISLEADS = 0.05
 FACE_STRENGTH = 0.9  # of the expression of a strong emotion, 1 being the full one
 FACE_NOISE = 0.10  # standard deviation of each part of the expression
-VOICE_STRENGTH = 0.5  # share of EMOTION_PROSODY that comes through
+VOICE_STRENGTH = 0.35  # share of EMOTION_PROSODY that comes through
 VOICE_NOISE = 6.0  # standard deviation of each setting of the voice
 _STRONG_SCORE = 2.0
 

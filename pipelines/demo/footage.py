@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from pipelines.demo.face_motion import mouth_opening, random_motion
 from pipelines.demo.faces import FaceArtist
 from pipelines.demo.looks import Expression, Look
 from pipelines.demo.video_file import FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+
+LIGHT_STRENGTH = 0.35  # natural logarithm of a channel's gain under the full light
 
 
 def footage(
@@ -28,12 +31,18 @@ def footage(
     pictures: list[np.ndarray] = []
     for expression, sound in shots:
         artist = FaceArtist(look, expression)
+        light = light_table(expression)
         for n in range(len(pictures), len(pictures) + len(sound) // SAMPLES_PER_FRAME):
             shift_px = (float(motion.shift_x_px[n]), float(motion.shift_y_px[n]))
-            pictures.append(
-                artist.frame(
-                    float(opening[n]), float(motion.eyes_closed[n]), shift_px,
-                    float(motion.tilt_deg[n]),
-                )
-            )  # fmt: skip
+            picture = artist.frame(
+                float(opening[n]), float(motion.eyes_closed[n]), shift_px, float(motion.tilt_deg[n])
+            )
+            pictures.append(cv2.LUT(picture, light))
     return pictures
+
+
+def light_table(expression: Expression) -> np.ndarray:
+    """uint8 (256, 1, 3): each value of a channel under the expression's light."""
+    parts = np.array([expression.light_blue, expression.light_green, expression.light_red])
+    lit = np.outer(np.arange(256), np.exp(LIGHT_STRENGTH * parts))
+    return np.clip(np.rint(lit), 0, 255).astype(np.uint8)[:, None, :]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
 
 from featurize.shards import ShardWriter
 from model.config import ModelConfig, TrainConfig
@@ -110,3 +111,27 @@ def tiny_train() -> TrainConfig:
         dev_fraction=0.25,
         precision="float32",
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with both demo corpora at their tiniest: ``voxceleb2`` and ``mosei``."""
+    from pipelines.demo.corpora import TINY, make_mosei, make_voxceleb2
+
+    folder = tmp_path_factory.mktemp("corpora")
+    make_voxceleb2(folder / "voxceleb2", TINY, 0, lambda *_: None)
+    make_mosei(folder / "mosei", TINY, 0, lambda *_: None)
+    return folder
+
+
+@pytest.fixture
+def trimodal() -> Callable[..., Result]:
+    """Runs one command line in this process: ``trimodal("status", work)``."""
+    from click.testing import CliRunner
+
+    from pipelines.cli import main
+
+    def run(*words: object) -> Result:
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    return run

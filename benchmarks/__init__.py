@@ -1,0 +1,1 @@
+"""What is measured, against whom; figures seen are in benchmarks/README.md."""

