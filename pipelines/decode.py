@@ -56,7 +56,9 @@ def decode_units(
 
 def model_warnings(settings: DecodeSettings) -> tuple[str, ...]:
     """What the user should know of the chosen model before decoding with it."""
-    return check_model_dir(_chosen_model(settings)).warnings
+    toy = ("the demo model reads synthesised speech only; for people, give --model DIR",)
+    warnings = check_model_dir(_chosen_model(settings)).warnings
+    return (toy if settings.model == DEMO_MODEL else ()) + warnings
 
 
 def decode_work(settings: DecodeSettings, unit: Unit) -> Outcome:
