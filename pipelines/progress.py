@@ -30,17 +30,20 @@ def progress_bar(label: str, total: int | None, unit: str = "utt") -> Iterator[A
 
 @contextmanager
 def epoch_bar(label: str) -> Iterator[Callable[[int, int, dict], None]]:
-    """Yields a ``progress(epoch, n_epochs, line)`` that shows the last epoch's log line."""
-    with tqdm(total=None, desc=label, unit=" epoch", leave=sys.stderr.isatty()) as bar:
+    """Yields a ``progress(epoch, n_epochs, line)``: a bar a run, with the last line's figures."""
+    interactive = sys.stderr.isatty()
+    interval_s = 0.2 if interactive else 10.0
+    with tqdm(total=None, unit=" epoch", mininterval=interval_s, leave=interactive) as bar:
 
         def show(epoch: int, n_epochs: int, line: dict) -> None:
-            bar.total = n_epochs
-            bar.set_postfix(
-                {key: f"{line[key]:.3g}" for key in _SHOWN if line.get(key) is not None},
-                refresh=False,
-            )
-            bar.n = epoch
-            bar.refresh()
+            n_done = epoch - 1 if line.get("partial") else epoch
+            if n_done < bar.n or bar.total is None:  # the first run, or the next seed's
+                bar.reset(n_epochs)
+                seed = f", seed {line['seed']}" if "seed" in line else ""
+                bar.set_description_str(label + seed, refresh=interactive)
+            figures = {k: f"{line[k]:.3g}" for k in _SHOWN if line.get(k) is not None}
+            bar.set_postfix(figures, refresh=interactive)
+            bar.update(n_done - bar.n)
 
         yield show
 

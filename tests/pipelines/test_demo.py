@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.demo.corpora import TINY
+from pipelines.demo.corpora import DemoSize
 from pipelines.demo.run import run_demo
 from pipelines.status import workspace_status
 
+SMALL = DemoSize(n_speakers=8, utterances_per_speaker=4, n_mosei_videos=6, segments_per_video=3)
 # Everything of the demo up to the features, as one killable process.
 DATA_STAGES = """
 import sys
@@ -47,7 +48,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_the_demo_ends_with_three_tables_and_can_be_run_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = run_demo(tmp_path, 2, run_command, size=TINY)
+    page = run_demo(tmp_path, 2, run_command, size=SMALL)
     printed = capsys.readouterr().out
     for table in ("Table 1", "Table 2", "Table 3"):
         assert table in printed
@@ -60,7 +61,7 @@ def test_the_demo_ends_with_three_tables_and_can_be_run_again(
         evaluation = json.loads((tmp_path / "runs" / run / "evaluation.json").read_text())
         assert evaluation["over_runs"]["n"] == 3
     before = files(tmp_path)
-    run_demo(tmp_path, 2, run_command, size=TINY)
+    run_demo(tmp_path, 2, run_command, size=SMALL)
     assert files(tmp_path) == before
     assert "unchanged" in capsys.readouterr().out
 
@@ -79,7 +80,7 @@ def test_killed_at_random_moments_the_shards_are_the_same_bit_for_bit(
     whole_s = time.monotonic() - started
     moments = random.Random(0)
     n_killed = 0
-    for _ in range(6):
+    for _ in range(4):
         process = start(folders[1])
         try:
             process.wait(timeout=moments.uniform(0.1, 0.7) * whole_s)
