@@ -280,7 +280,7 @@ def _digest(utterance_id: str, arrays: Arrays) -> int:
     digest = xxhash.xxh3_64(utterance_id.encode())
     for name in sorted(arrays):
         digest.update(f"{name}{arrays[name].shape}{arrays[name].dtype}".encode())
-        digest.update(np.ascontiguousarray(arrays[name]))
+        digest.update(np.ascontiguousarray(arrays[name]).data)
     return digest.intdigest()
 
 

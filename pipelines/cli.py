@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from featurize.errors import TrimodalError, UsageError
-from pipelines import __version__
+from pipelines import __version__, launch
 from pipelines.settings import PRESETS
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -112,7 +112,9 @@ def prepare_voxceleb2(
     with progress_bar("prepare voxceleb2", None, "files") as advance:
         found = scan_voxceleb2(root, split, meta, progress=advance)
     flags = {"shard_size": shard_size, "seed": seed}
-    _prepared(work, "voxceleb2", root, found, {"split": split}, preset, config_file, flags, redo)
+    launch.write_manifest(
+        work, "voxceleb2", root, found, {"split": split}, preset, config_file, flags, redo
+    )
 
 
 @prepare.command("mosei")
@@ -120,13 +122,13 @@ def prepare_voxceleb2(
 @click.argument("work", type=FOLDER)
 @click.option("--folds", type=FILE, help="Fold file, JSON or the SDK's [default: ROOT/folds.json].")
 @click.option("--labels", type=FILE, help="Labels [default: ROOT/CMU_MOSEI_Labels.csd].")
-@click.option("--keep-mistimed", is_flag=True, help="Keep the two videos known to be mistimed.")
+@click.option("--drop-mistimed", is_flag=True, help="Reject the two videos known to be mistimed.")
 @click.option("--shard-size", type=int, help="Utterances a shard.")
 @click.option("--seed", type=int, help="Seed of the shuffle into shards.")
 @settings_options
 @redo_option
 def prepare_mosei(
-    root: Path, work: Path, folds: Path | None, labels: Path | None, keep_mistimed: bool,
+    root: Path, work: Path, folds: Path | None, labels: Path | None, drop_mistimed: bool,
     shard_size: int | None, seed: int | None, preset: str, config_file: Path | None, redo: bool,
 ) -> None:  # fmt: skip
     """List the labelled segments of a CMU-MOSEI folder.
@@ -137,10 +139,10 @@ def prepare_mosei(
     from pipelines.progress import progress_bar
 
     with progress_bar("prepare mosei", None, "segments") as advance:
-        found = scan_mosei(root, folds, labels, drop_mistimed=not keep_mistimed, progress=advance)
+        found = scan_mosei(root, folds, labels, drop_mistimed=drop_mistimed, progress=advance)
     flags = {"shard_size": shard_size, "seed": seed}
-    settings = {"drop_mistimed": not keep_mistimed}
-    _prepared(work, "mosei", root, found, settings, preset, config_file, flags, redo)
+    settings = {"drop_mistimed": drop_mistimed}
+    launch.write_manifest(work, "mosei", root, found, settings, preset, config_file, flags, redo)
 
 
 @main.command()
@@ -164,10 +166,10 @@ def decode(
     if workspace.is_transcribed:
         raise UsageError(f"{work}: this corpus has transcripts; nothing to decode")
     settings = Settings(preset, config_file).section("decode", DecodeSettings, model=model)
-    units = decode_units(workspace, _shards(workspace.n_shards, shards), settings)
+    units = decode_units(workspace, launch.chosen_shards(workspace.n_shards, shards), settings)
     for warning in model_warnings(settings):
         click.secho(f"note: {warning}", fg="yellow", err=True)
-    _run_stage(work, "decode", units, partial(decode_work, settings), **stage)
+    launch.run_data_stage(work, "decode", units, partial(decode_work, settings), **stage)
 
 
 @main.command()
@@ -235,9 +237,9 @@ def extract(
         Settings(preset, config_file), video=video, glove=glove, device=device
     )
     for name in chosen:
-        units = plan(workspace, name, _shards(workspace.n_shards, shards), settings)
+        units = plan(workspace, name, launch.chosen_shards(workspace.n_shards, shards), settings)
         work_of_one = partial(getattr(works, f"{name}_work"), settings)
-        _run_stage(work, name, units, work_of_one, **stage)
+        launch.run_data_stage(work, name, units, work_of_one, **stage)
 
 
 @main.command()
@@ -259,12 +261,14 @@ def pretrain(
     from pipelines.pretrain import pretrain as train_model
     from pipelines.progress import epoch_bar
 
-    model, train = _training("pretrain", preset, config_file, max_epochs=max_epochs, seed=seed)
+    model, train = launch.training_settings(
+        "pretrain", preset, config_file, max_epochs=max_epochs, seed=seed
+    )
     with epoch_bar("pretrain") as progress:
         summary = train_model(
             work, run, model=model, train=train, redo=redo, device=device, progress=progress
         )
-    click.echo(_run_line(summary))
+    click.echo(launch.run_line(summary))
 
 
 @main.command()
@@ -300,7 +304,7 @@ def finetune(
     from pipelines.finetune import finetune as train_models
     from pipelines.progress import epoch_bar
 
-    model, train = _training("finetune", preset, config_file, max_epochs=max_epochs)
+    model, train = launch.training_settings("finetune", preset, config_file, max_epochs=max_epochs)
     with epoch_bar(f"finetune {kind}") as progress:
         summary = train_models(
             work, run, kind=kind, init=init, seeds=range(n_seeds), model=model, train=train,
@@ -327,7 +331,7 @@ def evaluate(work: Path, run: Path, device: str, redo: bool) -> None:
     average = result["test"]["A+V+T"]["average"]
     click.echo(
         f"{run}: best seed {result['best_seed']}; on test, averages over the emotions: "
-        f"WA {_percent(average['wa'])}, weighted F1 {_percent(average['f1'])}"
+        f"WA {launch.percent(average['wa'])}, weighted F1 {launch.percent(average['f1'])}"
     )
 
 
@@ -377,107 +381,3 @@ def demo(folder: Path, jobs: int | None) -> None:
         main.main(words, prog_name="trimodal", standalone_mode=False)
 
     run_demo(folder, jobs, run_command)
-
-
-def _prepared(
-    work: Path, corpus: str, root: Path, found: Any, settings: dict[str, Any], preset: str,
-    config_file: Path | None, flags: dict[str, Any], redo: bool,
-) -> None:  # fmt: skip
-    from pipelines.settings import PrepareSettings, Settings
-    from pipelines.status import collect_rejects
-    from pipelines.workspace import create
-
-    utterances, rejects, audit = found
-    cut = Settings(preset, config_file).section("prepare", PrepareSettings, **flags)
-    state = create(
-        work, corpus, root, utterances, rejects, shard_size=cut.shard_size, seed=cut.seed,
-        settings=settings, redo=redo,
-    )  # fmt: skip
-    collect_rejects(work)
-    for line in _audit_lines(audit):
-        click.echo(line)
-    click.echo(
-        f"prepare: {len(utterances)} utterances, {len(rejects)} rejected; manifest {state}: "
-        f"{work / 'manifest.jsonl'}"
-    )
-
-
-def _audit_lines(audit: dict[str, Any], indent: str = "  ") -> list[str]:
-    lines = []
-    for key, value in audit.items():
-        label = indent + key.replace("_", " ")
-        if isinstance(value, dict) and value:
-            flat = not any(isinstance(item, dict) for item in value.values())
-            inner = ", ".join(f"{k} {_number(v)}" for k, v in value.items() if v is not None)
-            lines += (
-                [f"{label}: {inner}"]
-                if flat
-                else [f"{label}:", *_audit_lines(value, indent + "  ")]
-            )
-        elif value is not None and not isinstance(value, dict):
-            lines.append(f"{label}: {_number(value)}")
-    return lines
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _shards(n_shards: int, text: str | None) -> range:
-    """The shards that ``--shards A:B`` names; all without it."""
-    if text is None:
-        return range(n_shards)
-    first, colon, last = text.partition(":")
-    if not colon or not (first or "0").isdigit() or not (last or "0").isdigit():
-        raise UsageError(f"--shards {text}: write A:B, e.g. 0:100")
-    chosen = range(n_shards)[int(first or 0) : int(last) if last else n_shards]
-    if not chosen:
-        raise UsageError(f"--shards {text}: no such shard; this workspace has {n_shards}")
-    return chosen
-
-
-def _run_stage(
-    work: Path, stage: str, units: Any, do: Callable, *, jobs: int | None, redo: bool,
-    max_reject_share: float,
-) -> None:  # fmt: skip
-    from joblib import cpu_count
-
-    from pipelines.progress import progress_bar
-    from pipelines.runner import Outcome, run_stage
-    from pipelines.status import collect_rejects
-
-    try:
-        with progress_bar(stage, sum(len(unit.utterances) for unit in units)) as advance:
-
-            def show(outcome: Outcome) -> None:
-                advance(outcome.n_done + len(outcome.reasons))
-
-            summary = run_stage(
-                stage, units, do, jobs=jobs or cpu_count(), redo=redo,
-                max_reject_share=max_reject_share, progress=show,
-            )  # fmt: skip
-        click.echo(summary.line())
-    finally:
-        collect_rejects(work)
-
-
-def _training(section: str, preset: str, config_file: Path | None, **flags: Any) -> tuple[Any, Any]:
-    from model.config import ModelConfig, TrainConfig
-    from pipelines.settings import Settings
-
-    settings = Settings(preset, config_file)
-    return settings.section("model", ModelConfig), settings.section(section, TrainConfig, **flags)
-
-
-def _percent(share: float | None) -> str:
-    return "undefined" if share is None else f"{100 * share:.1f}"
-
-
-def _run_line(summary: dict[str, Any]) -> str:
-    best = ", ".join(
-        f"{k} {v:.3g}" for k, v in summary["best"].items() if k.startswith("dev_") and v is not None
-    )
-    return (
-        f"{summary['run']}: {summary['status']}; {summary['n_train']} utterances, "
-        f"{summary['n_speakers']} speakers; best epoch {summary['best']['epoch']}: {best}"
-    )

@@ -6,6 +6,7 @@ video can be made on another machine. ``pipelines.extract_work`` makes them.
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from featurize.errors import UsageError
@@ -118,7 +119,7 @@ def _unit(workspace: Workspace, number: int, modality: str, config: dict[str, An
     needs_words = modality in ("text", "targets") and not workspace.is_transcribed
     source = workspace.decode_path(number) if needs_words else None
     content = {
-        "upstream": read_header(source).fingerprint if source else None,
+        "upstream": _decoded(workspace, source) if source else None,
         "utterances": [_input(utterance, modality) for utterance in utterances],
     }
     return Unit(
@@ -130,6 +131,17 @@ def _unit(workspace: Workspace, number: int, modality: str, config: dict[str, An
         utterances=utterances,
         source=source,
     )
+
+
+def _decoded(workspace: Workspace, source: Path) -> str:
+    """Fingerprint of a shard's words, which must be those that were selected from."""
+    header = read_header(source)
+    if header.config != workspace.selection.config["decoding"]:
+        raise UsageError(
+            f"{source} was decoded otherwise than what was selected from; "
+            f"run `trimodal select {workspace.root}` again"
+        )
+    return header.fingerprint
 
 
 def _input(utterance: Utterance, modality: str) -> list[Any]:

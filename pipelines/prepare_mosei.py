@@ -56,7 +56,7 @@ def scan_mosei(
     labels: Path | None = None,
     *,
     tolerance_s: float = TOLERANCE_S,
-    drop_mistimed: bool = True,
+    drop_mistimed: bool = False,
     progress: Callable[[int], None] = lambda n_segments: None,
 ) -> tuple[list[Utterance], list[Reject], dict]:
     """Lists the labelled segments, in the order of their ids ``VIDEO/SEGMENT``.

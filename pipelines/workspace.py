@@ -91,18 +91,20 @@ class Workspace:
         return self.root / "features" / f"shard-{number:05d}.{modality}.h5"
 
     @cached_property
-    def _selected_ids(self) -> Mapping[int, set[str]]:
+    def selection(self) -> Table:
+        """What ``select`` wrote. Raises UsageError when it has not run since ``prepare``."""
+        again = f"run `trimodal select {self.root}`"
         if not self.selected_path.is_file():
-            raise UsageError(
-                f"{self.root}: nothing selected yet; run `trimodal select {self.root}` first"
-            )
-        kept: dict[int, set[str]] = defaultdict(set)
+            raise UsageError(f"{self.root}: nothing selected yet; {again} first")
         table = read_table(self.selected_path)
         if table.config["manifest"] != self.manifest.fingerprint:
-            raise UsageError(
-                f"{self.selected_path} belongs to another manifest; run `trimodal select` again"
-            )
-        for row in table.rows:
+            raise UsageError(f"{self.selected_path} belongs to another manifest; {again} again")
+        return table
+
+    @cached_property
+    def _selected_ids(self) -> Mapping[int, set[str]]:
+        kept: dict[int, set[str]] = defaultdict(set)
+        for row in self.selection.rows:
             kept[row["shard"]].add(row["id"])
         return kept
 

@@ -240,9 +240,9 @@ def test_mistimed_videos_are_dropped_or_kept(tmp_path: Path) -> None:
     corpus.full("hh04W3xXa5s")
     corpus.transcript("hh04W3xXa5s", "hh04W3xXa5s___0___0___1___a")
     corpus.facts({"hh04W3xXa5s": [(0.0, 1.0, NEUTRAL)]}, train=["hh04W3xXa5s"])
-    utterances, [reject], _ = scan_mosei(tmp_path)
+    utterances, [reject], _ = scan_mosei(tmp_path, drop_mistimed=True)
     assert (utterances, reject.reason) == ([], "video is known to be mistimed")
-    utterances, rejects, _ = scan_mosei(tmp_path, drop_mistimed=False)
+    utterances, rejects, _ = scan_mosei(tmp_path)
     assert ([u.id for u in utterances], rejects) == (["hh04W3xXa5s/0"], [])
 
 
@@ -452,7 +452,7 @@ def test_the_real_labels_give_the_published_counts(tmp_path: Path, shared_data: 
     mosei = shared_data / "mosei"
     assert write_real_corpus(tmp_path, mosei) == 23_259
     folds = mosei / "standard_folds.json"
-    utterances, rejects, audit = scan_mosei(tmp_path, folds, drop_mistimed=False)
+    utterances, rejects, audit = scan_mosei(tmp_path, folds)
     counts = {fold: audit["folds"][fold]["segments"] for fold in ("train", "dev", "test", "none")}
     assert counts == {"train": 16_327, "dev": 1_871, "test": 4_662, "none": 399}
     assert rejects == []

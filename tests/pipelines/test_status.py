@@ -1,11 +1,13 @@
 """Every utterance is accounted for, whatever has been done and lost so far."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pipelines.acoustic_model import DEMO_FOLDER
 from pipelines.status import workspace_status
 
 
@@ -56,3 +58,27 @@ def test_the_sums_agree_after_every_stage(
     # Selecting fewer leaves the shards as they are and counts only those wanted.
     assert trimodal("select", work, "--keep-fraction", 0.3).exit_code == 0
     check_sums(workspace_status(work))
+
+
+def test_words_decoded_after_the_selection_are_not_mixed_with_it(
+    tiny_corpora: Path, tmp_path: Path, trimodal: Callable
+) -> None:
+    work = tmp_path / "work"
+    preset = ("--preset", "demo")
+    lenient = ("--max-reject-share", "1", "--jobs", 1)
+    trimodal("prepare", "voxceleb2", tiny_corpora / "voxceleb2", work, *preset)
+    trimodal("decode", work, *preset, *lenient)
+    trimodal("select", work, *preset)
+    other = tmp_path / "model"
+    shutil.copytree(DEMO_FOLDER, other)
+    (other / "conf" / "model.conf").open("a").write("--beam=9.0\n")
+    refused = trimodal("decode", work, "--model", other, *lenient)
+    assert refused.exit_code == 2
+    assert "model_digest" in refused.output
+    again = trimodal("decode", work, "--model", other, *lenient, "--redo")
+    assert again.exit_code == 0, again.output
+    stale = trimodal("extract", work, "text", *preset, *lenient)
+    assert stale.exit_code == 2
+    assert "trimodal select" in stale.output
+    trimodal("select", work, *preset)
+    assert trimodal("extract", work, "text", *preset, *lenient).exit_code == 0

@@ -1,0 +1,117 @@
+"""What the commands share: joining settings, a stage and the screen."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from featurize.errors import UsageError
+
+
+def write_manifest(
+    work: Path, corpus: str, root: Path, found: Any, settings: dict[str, Any], preset: str,
+    config_file: Path | None, flags: dict[str, Any], redo: bool,
+) -> None:  # fmt: skip
+    """Cuts what an importer found into shards, writes WORK/manifest.jsonl, prints the audit."""
+    from pipelines.settings import PrepareSettings, Settings
+    from pipelines.status import collect_rejects
+    from pipelines.workspace import create
+
+    utterances, rejects, audit = found
+    cut = Settings(preset, config_file).section("prepare", PrepareSettings, **flags)
+    state = create(
+        work, corpus, root, utterances, rejects, shard_size=cut.shard_size, seed=cut.seed,
+        settings=settings, redo=redo,
+    )  # fmt: skip
+    collect_rejects(work)
+    for line in _audit_lines(audit):
+        click.echo(line)
+    click.echo(
+        f"prepare: {len(utterances)} utterances, {len(rejects)} rejected; manifest {state}: "
+        f"{work / 'manifest.jsonl'}"
+    )
+
+
+def _audit_lines(audit: dict[str, Any], indent: str = "  ") -> list[str]:
+    """An importer's counts, nested as they are; what is None or empty is left out."""
+    lines = []
+    for key, value in audit.items():
+        label = indent + key.replace("_", " ")
+        if not isinstance(value, dict):
+            lines += [] if value is None else [f"{label}: {_number(value)}"]
+        elif any(isinstance(item, dict) for item in value.values()):
+            lines += [f"{label}:", *_audit_lines(value, indent + "  ")]
+        elif known := [f"{k} {_number(v)}" for k, v in value.items() if v is not None]:
+            lines.append(f"{label}: {', '.join(known)}")
+    return lines
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def chosen_shards(n_shards: int, text: str | None) -> range:
+    """The shards that ``--shards A:B`` names; all without it."""
+    if text is None:
+        return range(n_shards)
+    first, colon, last = text.partition(":")
+    if not colon or not (first or "0").isdigit() or not (last or "0").isdigit():
+        raise UsageError(f"--shards {text}: write A:B, e.g. 0:100")
+    chosen = range(n_shards)[int(first or 0) : int(last) if last else n_shards]
+    if not chosen:
+        raise UsageError(f"--shards {text}: no such shard; this workspace has {n_shards}")
+    return chosen
+
+
+def run_data_stage(
+    work: Path, stage: str, units: Any, do: Callable, *, jobs: int | None, redo: bool,
+    max_reject_share: float,
+) -> None:  # fmt: skip
+    """Runs one stage over its shards with a progress bar; writes rejects.jsonl even if it fails."""
+    from joblib import cpu_count
+
+    from pipelines.progress import progress_bar
+    from pipelines.runner import Outcome, run_stage
+    from pipelines.status import collect_rejects
+
+    try:
+        with progress_bar(stage, sum(len(unit.utterances) for unit in units)) as advance:
+
+            def show(outcome: Outcome) -> None:
+                advance(outcome.n_done + len(outcome.reasons))
+
+            summary = run_stage(
+                stage, units, do, jobs=jobs or cpu_count(), redo=redo,
+                max_reject_share=max_reject_share, progress=show,
+            )  # fmt: skip
+        click.echo(summary.line())
+    finally:
+        collect_rejects(work)
+
+
+def training_settings(
+    section: str, preset: str, config_file: Path | None, **flags: Any
+) -> tuple[Any, Any]:
+    """The [model] section and the ``section`` of one kind of training."""
+    from model.config import ModelConfig, TrainConfig
+    from pipelines.settings import Settings
+
+    settings = Settings(preset, config_file)
+    return settings.section("model", ModelConfig), settings.section(section, TrainConfig, **flags)
+
+
+def percent(share: float | None) -> str:
+    """A share in per cent, or "undefined"."""
+    return "undefined" if share is None else f"{100 * share:.1f}"
+
+
+def run_line(summary: dict[str, Any]) -> str:
+    """One line for the screen about a finished training run."""
+    best = ", ".join(
+        f"{k} {v:.3g}" for k, v in summary["best"].items() if k.startswith("dev_") and v is not None
+    )
+    return (
+        f"{summary['run']}: {summary['status']}; {summary['n_train']} utterances, "
+        f"{summary['n_speakers']} speakers; best epoch {summary['best']['epoch']}: {best}"
+    )
