@@ -13,7 +13,7 @@ from model.build import (
     load_model,
     parameter_counts,
 )
-from model.config import MODEL_PRESETS, InputDims
+from model.config import InputDims, ModelConfig
 
 
 def save_run(folder, model, kind, config, dims, n_speakers=None):
@@ -37,7 +37,7 @@ def pretrained(tmp_path, tiny, dims):
 def test_parameter_counts_of_the_paper():
     """By hand, section 4.1: D 512, feed-forward 200, 31 characters, 5,994 speakers."""
     with torch.device("meta"):
-        model = build_multitask(MODEL_PRESETS["paper"], InputDims(), n_speakers=5994)
+        model = build_multitask(ModelConfig(), InputDims(), n_speakers=5994)
     attention = 4 * (512 * 512 + 512)
     feed_forward = (512 * 200 + 200) + (200 * 512 + 512)
     norm = 2 * 512
@@ -59,7 +59,7 @@ def test_parameter_counts_of_the_paper():
 
 
 def test_parameter_counts_of_the_papers_emotion_models():
-    config, dims = MODEL_PRESETS["paper"], InputDims()
+    config, dims = ModelConfig(), InputDims()
     with torch.device("meta"):
         crossmodal = parameter_counts(build_emotion("crossmodal", config, dims))
         late_fusion = parameter_counts(build_emotion("late-fusion", config, dims))

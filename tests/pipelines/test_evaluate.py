@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 from featurize.errors import StaleError, TrainError, UsageError
 from featurize.shards import ShardWriter
-from model.config import EMOTIONS, FINETUNE_PRESETS, ModelConfig
+from model.config import EMOTIONS, ModelConfig, TrainConfig
 from model.metrics import choose_threshold, weighted_accuracy, weighted_f1
 from model.tasks import Predictions
 from pipelines import score_runs
@@ -29,8 +28,8 @@ MODEL = ModelConfig(
     late_fusion_hidden=4,
     dropout=0.0,
 )
-TRAIN = replace(
-    FINETUNE_PRESETS["demo"], max_epochs=3, warmup_steps=10, frames_per_batch=200, lr_scale=0.05
+TRAIN = TrainConfig(
+    max_epochs=3, warmup_steps=10, frames_per_batch=200, lr_scale=0.05, precision="float32"
 )
 
 
