@@ -25,6 +25,8 @@ clean:  ## remove what demo and test made, but not .venv
 	rm -rf build
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 with venv is needed (Debian: apt install python3-venv), or PYTHON=..."; exit 1; }
 	@echo "Setting up .venv: about 5 GB of packages, one to three minutes on a fast line"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[demo,test,dev]'

@@ -119,7 +119,7 @@ def load_glove(source: str, *, oov: Literal["zero", "split"] = "zero") -> GloveT
         )
     try:
         vectors = _binary_vectors(path) if ".bin" in path.suffixes[-2:] else _text_vectors(path)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         raise TextError(f"{source}: cannot be read: {error}") from None
     return GloveTable(vectors, path.name, oov)
 
@@ -131,7 +131,7 @@ def identity(source: str, oov: str) -> dict[str, str]:
     """
     if source == PACKAGED:
         try:
-            return {"source": source, "digest": version(source), "oov": oov}
+            return {"vectors_name": source, "vectors": f"{source} {version(source)}", "oov": oov}
         except PackageNotFoundError:
             raise TextError(f"{PACKAGED} is not installed: pip install {PACKAGED}") from None
     path = Path(source)
@@ -143,7 +143,8 @@ def identity(source: str, oov: str) -> dict[str, str]:
                 digest.update(block)
     except OSError as error:
         raise TextError(f"{source}: cannot be read: {error.strerror}") from None
-    return {"source": path.name, "digest": f"xxh3_128:{digest.hexdigest()}", "oov": oov}
+    vectors = f"xxh3_128:{digest.hexdigest()}"
+    return {"vectors_name": path.name, "vectors": vectors, "oov": oov}
 
 
 def _text_vectors(path: Path) -> KeyedVectors:

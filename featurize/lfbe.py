@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torchaudio.compliance import kaldi
 
-from featurize.errors import MediaError
+from featurize.errors import MediaError, UsageError
 
+WINDOWS = ("povey", "hamming", "hanning", "rectangular", "blackman")
 INT16_SCALE = 32768.0  # Kaldi computes on samples in the range of int16
 
 
@@ -27,7 +28,9 @@ class LfbeConfig:
         use_power: power spectrum rather than magnitude.
         snip_edges: True keeps whole frames only, 1 + (n - window) // hop of them; False centres
             frames on the hops and mirrors the edges, about n / hop of them.
-        dither: standard deviation of noise added, on the int16 scale; 0 is reproducible.
+
+    Raises:
+        UsageError: a value that Kaldi would refuse, all of them in one message.
     """
 
     sample_rate_hz: int = 16000
@@ -41,7 +44,24 @@ class LfbeConfig:
     remove_dc: bool = True
     use_power: bool = True
     snip_edges: bool = True
-    dither: float = 0.0
+
+    def __post_init__(self) -> None:
+        nyquist_hz = self.sample_rate_hz / 2
+        high_hz = self.high_hz if self.high_hz > 0 else nyquist_hz + self.high_hz
+        rules = {
+            "sample_rate_hz must be at least 1000": self.sample_rate_hz >= 1000,
+            "n_bins must be at least 4": self.n_bins >= 4,
+            "hop_s must be above 0, at least one sample": self.hop_s * self.sample_rate_hz >= 1,
+            "window_s must hold at least two samples": self.window_s * self.sample_rate_hz >= 2,
+            f"window must be one of {', '.join(WINDOWS)}": self.window in WINDOWS,
+            "preemphasis must lie in [0, 1]": 0 <= self.preemphasis <= 1,
+            "low_hz must be at least 0 and below high_hz, that at most half the rate": (
+                0 <= self.low_hz < high_hz <= nyquist_hz
+            ),
+        }
+        broken = [rule for rule, holds in rules.items() if not holds]
+        if broken:
+            raise UsageError(f"[audio] {'; '.join(broken)}")
 
 
 def lfbe(waveform: np.ndarray, config: LfbeConfig | None = None) -> np.ndarray:
@@ -82,6 +102,6 @@ def lfbe(waveform: np.ndarray, config: LfbeConfig | None = None) -> np.ndarray:
         remove_dc_offset=config.remove_dc,
         use_power=config.use_power,
         snip_edges=config.snip_edges,
-        dither=config.dither,
+        dither=0.0,  # noise would make every run another one
     )
     return features.numpy()

@@ -104,13 +104,16 @@ class VggExtractor:
             # (F, H, W, 3) seen as (F, 3, H, W) is channels-last already
             pictures = torch.tensor(frames[batch]).to(self._device).permute(0, 3, 1, 2)
             images = PREPROCESSING(pictures).to(self._dtype, memory_format=torch.channels_last)
-            features[batch] = self.network(images).float().cpu().numpy()
+            # On a GPU: the same bits every time, and float32 that is not TensorFloat-32.
+            with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+                features[batch] = self.network(images).float().cpu().numpy()
         return features
 
 
 def identity(config: VggConfig, device: str = "cpu") -> dict[str, Any]:
     """What decides the features, found without building the network: cheap to compare.
 
+    ``weights`` is the digest of a weights file, or the name of other weights.
     Raises UsageError or ModelError as ``VggExtractor`` would for a bad setting or missing file.
     """
     _check(config)
@@ -119,8 +122,8 @@ def identity(config: VggConfig, device: str = "cpu") -> dict[str, Any]:
         "architecture": "vgg16",
         "layer": config.layer,
         "precision": _precision(config.precision, torch.device(device)),
-        "weights": _weights_name(config.weights),
-        "weights_file_sha256": _file_sha256(config.weights) if is_file else None,
+        "weights_name": _weights_name(config.weights),
+        "weights": _file_sha256(config.weights) if is_file else config.weights,
         "batch_size": config.batch_size,
     }
 
@@ -128,7 +131,7 @@ def identity(config: VggConfig, device: str = "cpu") -> dict[str, Any]:
 def _file_sha256(path: str) -> str:
     try:
         with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     except OSError as error:
         raise ModelError(f"weights {path}: cannot be read ({error.strerror})") from None
 

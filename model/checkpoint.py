@@ -81,7 +81,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def save_weights(path: Path, model: nn.Module) -> None:
     """Writes the model's parameters and buffers as safetensors, in one atomic step."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in _state(model)}
+    state = {k: tensor.detach().cpu().contiguous() for k, tensor in model.state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(state, temporary)
 
@@ -111,11 +111,6 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # a damaged file may raise anything: struct.error, IndexError ...
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainError(f"{path}: not a checkpoint ({reason}); pass --redo") from None
-
-
-def _state(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    # A compiled model keeps its parameters under this prefix; the file must not know.
-    return [(k.removeprefix("_orig_mod."), v) for k, v in model.state_dict().items()]
 
 
 def _difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

@@ -251,7 +251,8 @@ def _keep(
         state.best_score, state.best_epoch = score, state.epoch
         checkpoint.save_weights(run / checkpoint.BEST, model)
     state.lines.append(line)
-    on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    device = next(model.parameters()).device
+    on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     everything = {
         "state": asdict(state),
         "model": model.state_dict(),
@@ -270,8 +271,9 @@ def _resume(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> St
     model.load_state_dict(stored["model"])
     optimiser.load_state_dict(stored["optimiser"])
     torch.set_rng_state(stored["rng"]["cpu"])
-    if torch.cuda.is_available() and stored["rng"]["cuda"]:
-        torch.cuda.set_rng_state_all(stored["rng"]["cuda"])
+    device = next(model.parameters()).device
+    if device.type == "cuda" and stored["rng"]["cuda"] is not None:
+        torch.cuda.set_rng_state(stored["rng"]["cuda"], device)
     state = State(**stored["state"])
     _write_log(run, state)
     return state

@@ -56,7 +56,8 @@ settings_options = _options(
 stage_options = _options(
     click.option("--jobs", type=click.IntRange(1), help="Worker processes [default: all cores]."),
     click.option("--shards", metavar="A:B", help="Only shards A to B-1, e.g. 0:100."),
-    click.option("--redo", is_flag=True, help="Make again what was made with other settings."),
+    click.option("--redo", is_flag=True,
+                 help="Make again what was made with other settings, and what holds rejects."),
     click.option("--max-reject-share", type=click.FloatRange(0, 1), default=0.2, show_default=True,
                  help="Fail when more than this share is rejected."),
 )  # fmt: skip
@@ -194,11 +195,9 @@ def select(
     from pipelines.select import select as run
     from pipelines.settings import SelectSettings, Settings
 
-    if threshold is not None and keep_fraction is not None:
-        raise UsageError("give --threshold or --keep-fraction, not both")
-    settings = Settings(preset, config_file).section(
-        "select", SelectSettings, threshold=threshold, keep_fraction=keep_fraction
-    )
+    settings = SelectSettings(threshold, keep_fraction)
+    if threshold is None and keep_fraction is None:  # one flag beats both settings of a file
+        settings = Settings(preset, config_file).section("select", SelectSettings)
     for line in run(work, threshold=settings.threshold, keep_fraction=settings.keep_fraction,
                     languages=languages):  # fmt: skip
         click.echo(line)
@@ -239,7 +238,11 @@ def extract(
     for name in chosen:
         units = plan(workspace, name, launch.chosen_shards(workspace.n_shards, shards), settings)
         work_of_one = partial(getattr(works, f"{name}_work"), settings)
-        launch.run_data_stage(work, name, units, work_of_one, **stage)
+        # A worker more is a network more on the GPU, or all word vectors once more in memory.
+        is_alone = name == "text" or (name == "video" and settings.device == "cuda")
+        launch.run_data_stage(
+            work, name, units, work_of_one, default_jobs=1 if is_alone else None, **stage
+        )
 
 
 @main.command()
@@ -262,7 +265,7 @@ def pretrain(
     from pipelines.progress import epoch_bar
 
     model, train = launch.training_settings(
-        "pretrain", preset, config_file, max_epochs=max_epochs, seed=seed
+        work, "pretrain", preset, config_file, max_epochs=max_epochs, seed=seed
     )
     with epoch_bar("pretrain") as progress:
         summary = train_model(
@@ -304,13 +307,18 @@ def finetune(
     from pipelines.finetune import finetune as train_models
     from pipelines.progress import epoch_bar
 
-    model, train = launch.training_settings("finetune", preset, config_file, max_epochs=max_epochs)
+    model, train = launch.training_settings(
+        work, "finetune", preset, config_file, max_epochs=max_epochs
+    )
     with epoch_bar(f"finetune {kind}") as progress:
         summary = train_models(
             work, run, kind=kind, init=init, seeds=range(n_seeds), model=model, train=train,
             redo=redo, device=device, progress=progress,
         )  # fmt: skip
-    click.echo(f"{run}: {summary['status']}; {n_seeds} runs on {summary['n_train']} segments")
+    click.echo(
+        f"{run}: {summary['status']}; {n_seeds} runs on {summary['n_train']} segments"
+        + launch.left_out(summary)
+    )
 
 
 @main.command()
@@ -358,13 +366,15 @@ def status(work: Path, as_json: bool) -> None:
 
     Example: trimodal status work/voxceleb2
     """
+    import contextlib
     import json
 
     from pipelines.status import collect_rejects, status_lines, workspace_status
 
     counts = workspace_status(work)
-    collect_rejects(work)
     click.echo(json.dumps(counts, indent=2) if as_json else "\n".join(status_lines(counts)))
+    with contextlib.suppress(PermissionError):  # a workspace that is only read
+        collect_rejects(work)
 
 
 @main.command()
@@ -375,6 +385,11 @@ def demo(folder: Path, jobs: int | None) -> None:
 
     Example: trimodal demo build/demo
     """
+    from importlib.util import find_spec
+
+    missing = [name for name in ("cv2", "espeakng_loader", "arro3") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"the demo needs {', '.join(missing)}: pip install 'trimodal[demo]'")
     from pipelines.demo.run import run_demo
 
     def run_command(words: list[str]) -> None:

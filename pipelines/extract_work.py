@@ -6,6 +6,7 @@ used is recorded in the shard with its reason.
 
 import functools
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
@@ -32,9 +33,10 @@ _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "`": 
 def normalise_transcript(text: str) -> list[str]:
     """Words of a transcript in the alphabet a-z and apostrophe, lower-cased.
 
-    Hyphens and slashes separate words; everything else outside the alphabet is dropped.
+    Accents are taken off, hyphens and slashes separate words, and what is then outside the
+    alphabet is dropped. A change here needs another ``pipelines.extract.NORMALISER``.
     """
-    plain = text.translate(_APOSTROPHES).lower()
+    plain = unicodedata.normalize("NFKD", text.translate(_APOSTROPHES)).lower()
     words = (
         re.sub(r"[^a-z']", "", word).strip("'") for word in re.split(r"[\s/\-\u2013\u2014]+", plain)
     )
@@ -127,6 +129,8 @@ def _each(unit: Unit, features: Callable[[Utterance], "dict[str, np.ndarray]"]) 
             yield utterance, features(utterance)
         except TrimodalError as error:
             yield utterance, error
+        except OSError as error:  # one unreadable file; the shard itself is written elsewhere
+            yield utterance, MediaError(error.strerror or str(error))
 
 
 def _write(
@@ -227,6 +231,8 @@ def _words(unit: Unit) -> Callable[[Utterance], list[tuple[str, float, float]]]:
     rows = {row["id"]: row["words"] for row in read_table(unit.source).rows}
 
     def decoded(utterance: Utterance) -> list[tuple[str, float, float]]:
+        if utterance.id not in rows:
+            raise TextError("decoded anew since the selection, and rejected")
         return [
             (word, start, end)
             for raw, start, end, _ in rows[utterance.id]

@@ -82,8 +82,8 @@ def finetune(
         "init": str(init.resolve()) if init else None,
         "init_fingerprint": _pretraining_fingerprint(init, config_of=(model, store)),
     }
-    if redo:
-        (run / "run.json").unlink(missing_ok=True)
+    described = {"kind": kind, "init": config["init"], "seeds": list(seeds)}
+    checkpoint.write_json(run / "run.json", {**described, "work": str(work.resolve())})
     runs = {}
     for seed in seeds:
         folder = run / f"seed-{seed:02d}"
@@ -93,12 +93,12 @@ def finetune(
             best = checkpoint.read_json(folder / checkpoint.DONE)["best"]
             runs[seed] = {"status": "unchanged", "best": best}
             continue
+        for scored in ("evaluation.json", "predictions.npz"):  # of what is made anew now
+            (run / scored).unlink(missing_ok=True)
         network = _network(kind, init, seed, model, inputs)
         shown = _with_seed(progress, seed)
         best = _train_seed(folder, network, inputs, model, settings, chosen_device, shown)
         runs[seed] = {"status": "made", "best": best}
-    described = {"kind": kind, "init": config["init"], "seeds": list(seeds)}
-    checkpoint.write_json(run / "run.json", {**described, "work": str(work.resolve())})
     is_old = all(one["status"] == "unchanged" for one in runs.values())
     return {
         "status": "unchanged" if is_old else "made",

@@ -1,5 +1,6 @@
 """What the commands share: joining settings, a stage and the screen."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def write_manifest(
     cut = Settings(preset, config_file).section("prepare", PrepareSettings, **flags)
     state = create(
         work, corpus, root, utterances, rejects, shard_size=cut.shard_size, seed=cut.seed,
-        settings=settings, redo=redo,
+        settings={**settings, "is_demo": (root / "demo.json").is_file()}, redo=redo,
     )  # fmt: skip
     collect_rejects(work)
     for line in _audit_lines(audit):
@@ -55,9 +56,10 @@ def chosen_shards(n_shards: int, text: str | None) -> range:
     """The shards that ``--shards A:B`` names; all without it."""
     if text is None:
         return range(n_shards)
-    first, colon, last = text.partition(":")
-    if not colon or not (first or "0").isdigit() or not (last or "0").isdigit():
+    match = re.fullmatch(r"([0-9]*):([0-9]*)", text)
+    if match is None:
         raise UsageError(f"--shards {text}: write A:B, e.g. 0:100")
+    first, last = match.groups()
     chosen = range(n_shards)[int(first or 0) : int(last) if last else n_shards]
     if not chosen:
         raise UsageError(f"--shards {text}: no such shard; this workspace has {n_shards}")
@@ -66,7 +68,7 @@ def chosen_shards(n_shards: int, text: str | None) -> range:
 
 def run_data_stage(
     work: Path, stage: str, units: Any, do: Callable, *, jobs: int | None, redo: bool,
-    max_reject_share: float,
+    max_reject_share: float, default_jobs: int | None = None,
 ) -> None:  # fmt: skip
     """Runs one stage over its shards with a progress bar; writes rejects.jsonl even if it fails."""
     from joblib import cpu_count
@@ -82,7 +84,7 @@ def run_data_stage(
                 advance(outcome.n_done + len(outcome.reasons))
 
             summary = run_stage(
-                stage, units, do, jobs=jobs or cpu_count(), redo=redo,
+                stage, units, do, jobs=jobs or default_jobs or cpu_count(), redo=redo,
                 max_reject_share=max_reject_share, progress=show,
             )  # fmt: skip
         click.echo(summary.line())
@@ -91,12 +93,14 @@ def run_data_stage(
 
 
 def training_settings(
-    section: str, preset: str, config_file: Path | None, **flags: Any
+    work: Path, section: str, preset: str, config_file: Path | None, **flags: Any
 ) -> tuple[Any, Any]:
-    """The [model] section and the ``section`` of one kind of training."""
+    """The [model] section and the ``section`` of one kind of training on complete features."""
     from model.config import ModelConfig, TrainConfig
     from pipelines.settings import Settings
+    from pipelines.status import refuse_incomplete
 
+    refuse_incomplete(work)
     settings = Settings(preset, config_file)
     return settings.section("model", ModelConfig), settings.section(section, TrainConfig, **flags)
 
@@ -104,6 +108,12 @@ def training_settings(
 def percent(share: float | None) -> str:
     """A share in per cent, or "undefined"."""
     return "undefined" if share is None else f"{100 * share:.1f}"
+
+
+def left_out(summary: dict[str, Any]) -> str:
+    """How many utterances had no audio or no targets, for the end of a line."""
+    n = summary["n_left_out"]
+    return f"; {n} left out for want of audio or targets" if n else ""
 
 
 def run_line(summary: dict[str, Any]) -> str:
@@ -114,4 +124,5 @@ def run_line(summary: dict[str, Any]) -> str:
     return (
         f"{summary['run']}: {summary['status']}; {summary['n_train']} utterances, "
         f"{summary['n_speakers']} speakers; best epoch {summary['best']['epoch']}: {best}"
+        f"{left_out(summary)}"
     )

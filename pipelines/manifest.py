@@ -23,8 +23,9 @@ VERSION = 1
 class Utterance:
     """A stretch of one speaker's talking face.
 
-    Paths are POSIX paths relative to the corpus root; ``end_s`` None means to the end of the
-    file. ``labels`` are (sentiment, happy, sad, anger, surprise, disgust, fear).
+    Paths are POSIX paths relative to the corpus root, ``*_bytes`` the sizes of those files; another
+    size is another input, whatever the path. ``end_s`` None means to the end of the file.
+    ``labels`` are (sentiment, happy, sad, anger, surprise, disgust, fear).
     """
 
     id: str
@@ -36,6 +37,8 @@ class Utterance:
     text: str | None = None
     labels: tuple[float, ...] | None = None
     fold: str | None = None
+    audio_bytes: int | None = None
+    video_bytes: int | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Utterance":
@@ -83,6 +86,7 @@ def write_table(path: Path, table: Table) -> None:
         "rejects": [asdict(reject) for reject in table.rejects],
         "digest": xxhash.xxh3_128_hexdigest(body),
     }
+    header["header_digest"] = xxhash.xxh3_128_hexdigest(_to_line(header).encode())
     write_bytes(path, _to_line(header).encode() + body)
 
 
@@ -92,28 +96,30 @@ def read_table(path: Path) -> Table:
         first, _, body = path.read_bytes().partition(b"\n")
         header = _header(path, first)
         if xxhash.xxh3_128_hexdigest(body) != header["digest"]:
-            raise ShardError(
-                f"{path}: damaged, its checksum does not match; delete it and run again"
-            )
-        rows = [json.loads(line) for line in body.splitlines()]
-    except (OSError, ValueError) as error:
+            raise _damaged(path)
+        return _table(header, [json.loads(line) for line in body.splitlines()])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ShardError(f"{path}: not a readable table ({error})") from None
-    return _table(header, rows)
 
 
 def read_header(path: Path) -> Table:
-    """Reads a table's first line alone (no rows, digest unchecked): cheap for status."""
+    """Reads and checks a table's first line alone (no rows): cheap for status."""
     try:
         with path.open("rb") as lines:
-            return _table(_header(path, lines.readline()), [])
-    except (OSError, ValueError) as error:
+            return _table(_header(path, lines.readline().rstrip(b"\n")), [])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ShardError(f"{path}: not a readable table ({error})") from None
 
 
 def fingerprint(stage: str, config: Mapping[str, Any], inputs: Any) -> str:
     """Hex digest of a stage's settings and input: equal fingerprints mean equal results."""
-    content = _to_line({"stage": stage, "config": config, "inputs": inputs})
+    content = _to_line({"stage": stage, "config": deciding(config), "inputs": inputs})
     return xxhash.xxh3_128_hexdigest(content.encode())
+
+
+def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide a result: all but ``*_name``, which are for the reader's eyes."""
+    return {key: value for key, value in config.items() if not key.endswith("_name")}
 
 
 def check_id(utterance_id: str) -> str:
@@ -133,7 +139,10 @@ def safe_path(root: Path, relative: str) -> Path:
     """``root / relative``, with links followed. Raises CorpusError when it leaves ``root``."""
     if "\0" in relative or PurePosixPath(relative).is_absolute():
         raise CorpusError(f"path {relative!r} is not inside the corpus folder {root}")
-    resolved = (root / relative).resolve()
+    try:
+        resolved = (root / relative).resolve()
+    except (OSError, RuntimeError):  # a loop of links
+        raise CorpusError(f"path {relative!r} cannot be followed; mend the link") from None
     if not resolved.is_relative_to(root.resolve()):
         raise CorpusError(f"path {relative!r} leads out of the corpus folder {root}")
     return resolved
@@ -152,7 +161,14 @@ def _header(path: Path, line: bytes) -> dict[str, Any]:
         raise ShardError(f"{path}: not a trimodal table; delete it and run its stage again")
     if header["version"] > VERSION:
         raise ShardError(f"{path}: written by a newer trimodal; update this one")
+    digest = header.pop("header_digest")
+    if digest != xxhash.xxh3_128_hexdigest(_to_line(header).encode()):
+        raise _damaged(path)
     return header
+
+
+def _damaged(path: Path) -> ShardError:
+    return ShardError(f"{path}: damaged, its checksum does not match; delete it and run again")
 
 
 def _table(header: dict[str, Any], rows: list[dict[str, Any]]) -> Table:

@@ -68,5 +68,8 @@ def _size(entry: os.DirEntry[str], root: Path) -> int:
 
 
 def _stays_inside(path: str, root: Path) -> bool:
-    target = Path(path).resolve()
+    try:
+        target = Path(path).resolve()
+    except (OSError, RuntimeError):  # a loop of links
+        return False
     return target.exists() and target.is_relative_to(root.resolve())

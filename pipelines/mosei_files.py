@@ -41,10 +41,10 @@ class MoseiCorpus:
     folders: dict[str, str | None]
     sizes: dict[str, dict[str, int]]
 
-    def path(self, kind: str, stem: str) -> str | None:
-        """Relative path of a file that is there and not empty, else None."""
-        usable = self.sizes[kind].get(stem, 0) > 0
-        return f"{self.folders[kind]}/{stem}{_SUFFIXES[kind]}" if usable else None
+    def file(self, kind: str, stem: str) -> tuple[str, int] | None:
+        """Relative path and size of a file that is there and not empty, else None."""
+        n_bytes = self.sizes[kind].get(stem, 0)
+        return (f"{self.folders[kind]}/{stem}{_SUFFIXES[kind]}", n_bytes) if n_bytes > 0 else None
 
     def why_no_media(self, video: str, clip: str) -> str:
         """Why neither the clip nor the full video nor its sound can be used."""

@@ -163,18 +163,22 @@ def _add_segment(
 
 
 def _utterance(corpus: MoseiCorpus, video: _Video, segment: Segment, row: LabelRow) -> Utterance:
-    clip = corpus.path("segmented", f"{video.id}_{segment.number}")
-    full = corpus.path("full", video.id)
+    clip = corpus.file("segmented", f"{video.id}_{segment.number}")
+    full = corpus.file("full", video.id)
+    picture, picture_bytes = clip or full or (None, None)
+    sound, sound_bytes = clip or corpus.file("audio", video.id) or full or (None, None)
     return Utterance(
         id=f"{video.id}/{segment.number}",
         speaker=video.id,
-        audio=clip or corpus.path("audio", video.id) or full,
-        video=clip or full,
+        audio=sound,
+        video=picture,
         start_s=0.0 if clip else max(segment.start_s, 0.0),
         end_s=None if clip else segment.end_s,
         text=segment.text,
         labels=row.clamped,
         fold=video.fold,
+        audio_bytes=sound_bytes,
+        video_bytes=picture_bytes,
     )
 
 

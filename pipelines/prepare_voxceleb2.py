@@ -123,7 +123,16 @@ def _add(
         return
     video = f"{trees.mp4}/{utterance_id}.mp4" if mp4 else None
     audio = f"{trees.m4a}/{utterance_id}.m4a" if m4a else video
-    found.utterances.append(Utterance(id=utterance_id, speaker=key[0], audio=audio, video=video))
+    found.utterances.append(
+        Utterance(
+            id=utterance_id,
+            speaker=key[0],
+            audio=audio,
+            video=video,
+            audio_bytes=m4a or mp4,
+            video_bytes=mp4 or None,
+        )
+    )
     found.counts["audio_from_m4a" if m4a else "audio_from_mp4"] += 1
     found.counts["without_video"] += video is None
     found.counts["empty_mp4_beside_m4a"] += mp4 == 0

@@ -49,13 +49,16 @@ def epoch_bar(label: str) -> Iterator[Callable[[int, int, dict], None]]:
 
 
 @contextmanager
-def step_bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Yields a ``progress(n_done, n_steps, what)`` for a few named steps."""
-    with tqdm(total=None, desc=label, unit=" step", leave=sys.stderr.isatty()) as bar:
+def step_bar(label: str, unit: str = "step") -> Iterator[Callable[..., None]]:
+    """Yields a ``progress(n_done, n_steps, what="")`` for steps whose number is told as they go."""
+    interactive = sys.stderr.isatty()
+    interval_s = 0.2 if interactive else 10.0
+    with tqdm(total=None, desc=label, unit=f" {unit}", mininterval=interval_s) as bar:
 
-        def show(n_done: int, n_steps: int, what: str) -> None:
-            bar.total, bar.n = n_steps, n_done
-            bar.set_postfix_str(what)
+        def show(n_done: int, n_steps: int, what: str = "") -> None:
+            bar.total = n_steps
+            bar.set_postfix_str(what, refresh=False)
+            bar.update(n_done - bar.n)
 
         yield show
 

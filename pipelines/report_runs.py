@@ -47,9 +47,10 @@ def read_run(path: Path) -> Run:
 
 def _read_finetuned(path: Path) -> Run:
     described = _object(path / "run.json")
-    folders = sorted(folder for folder in path.glob("seed-*") if folder.is_dir())
-    logs = {int(f.name[5:]): list(_log(f)) for f in folders if f.name[5:].isdigit()}
-    config = _object(folders[0] / "config.json") if folders else {}
+    wanted = {int(seed): path / f"seed-{int(seed):02d}" for seed in described.get("seeds", [])}
+    folders = {seed: folder for seed, folder in wanted.items() if folder.is_dir()}
+    logs = {seed: list(_log(folder)) for seed, folder in folders.items()}
+    config = _object(next(iter(folders.values())) / "config.json") if folders else {}
     has_scores = (path / "evaluation.json").is_file()
     role = LATE_FUSION if described.get("kind") == "late-fusion" else BASELINE
     return Run(

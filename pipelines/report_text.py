@@ -99,7 +99,8 @@ def caveats(
     runs: Sequence[Run], sources: Sequence[Source], statuses: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     """Plain statements of what the figures do and do not mean, the gravest first."""
-    found = [*_about_corpora(statuses), *_about_features(sources), *_about_runs(runs)]
+    found = [*_about_missing(runs), *_about_corpora(statuses), *_about_features(sources)]
+    found += _about_runs(runs)
     found.append(
         "The bootstrap draws test segments as if they were independent. Segments of one video "
         "resemble each other, so the true intervals are wider than those shown."
@@ -111,6 +112,15 @@ def is_toy(sources: Sequence[Source], statuses: Sequence[Mapping[str, Any]]) -> 
     """Whether the figures say nothing about real video: demo corpora or random weights."""
     has_random = any(source.vgg_weights.startswith("random:") for source in sources)
     return has_random or any(status.get("is_demo") for status in statuses)
+
+
+def _about_missing(runs: Sequence[Run]) -> Iterator[str]:
+    gone = sorted({str(run.work) for run in runs if not (run.work / "manifest.jsonl").is_file()})
+    if gone:
+        yield (
+            f"Not there any more: {', '.join(gone)}. This page cannot say what the corpora and "
+            "features of those runs were, be they real, synthesised or random."
+        )
 
 
 def _about_corpora(statuses: Sequence[Mapping[str, Any]]) -> Iterator[str]:

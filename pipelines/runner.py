@@ -80,6 +80,9 @@ def run_stage(
 ) -> Summary:
     """Makes every unit that is not done yet, in ``jobs`` worker processes.
 
+    With ``redo`` also those made with other settings or input, and those that rejected an
+    utterance, whose cause may have been mended since.
+
     Raises:
         StaleError: a finished shard was made with other settings or input and ``redo`` is off.
         StageError: a worker process died, or more than ``max_reject_share`` was rejected. The
@@ -91,7 +94,7 @@ def run_stage(
     if not redo:
         _refuse_stale(units)
     summary = Summary(stage, n_shards=len(units))
-    for outcome in _map(work, units, jobs, stage):
+    for outcome in _map(work, units, jobs, stage, redo):
         summary.n_done += outcome.n_done
         summary.n_resumed += outcome.resumed
         summary.reasons.update(outcome.reasons)
@@ -101,14 +104,14 @@ def run_stage(
     return summary
 
 
-def _map(work: Work, units: Sequence[Unit], jobs: int, stage: str) -> Iterator[Outcome]:
+def _map(work: Work, units: Sequence[Unit], jobs: int, stage: str, redo: bool) -> Iterator[Outcome]:
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
     try:
-        yield from parallel(delayed(_run_unit)(work, unit) for unit in units)
-    except TerminatedWorkerError:
+        yield from parallel(delayed(_run_unit)(work, unit, redo) for unit in units)
+    except (TerminatedWorkerError, MemoryError):
         raise StageError(
             f"{stage}: a worker process died (out of memory, or a crash in a native library); "
             "finished shards are kept: run the same command again, with fewer --jobs if memory "
@@ -116,9 +119,11 @@ def _map(work: Work, units: Sequence[Unit], jobs: int, stage: str) -> Iterator[O
         ) from None
 
 
-def _run_unit(work: Work, unit: Unit) -> Outcome:
+def _run_unit(work: Work, unit: Unit, redo: bool) -> Outcome:
     done = _finished(unit)
-    return done if done is not None else work(unit)
+    if done is None or (redo and done.reasons):
+        return work(unit)
+    return done
 
 
 def _finished(unit: Unit) -> Outcome | None:
@@ -178,7 +183,8 @@ def _refuse_losses(summary: Summary, max_reject_share: float) -> None:
         raise StageError(
             f"{summary.stage}: {summary.n_rejected} of {total} utterances were rejected, more than "
             f"the share allowed ({max_reject_share:.0%}); most frequent reason ({n}): {reason}. "
-            "See rejects.jsonl; raise --max-reject-share if this is expected"
+            "See rejects.jsonl; mend the cause and add --redo to try those shards again, or raise "
+            "--max-reject-share if this is expected"
         )
 
 

@@ -15,7 +15,7 @@ from featurize.atomic import write_text
 from featurize.errors import ShardError, UsageError
 from pipelines.known_languages import precision_recall, read_languages
 from pipelines.likelihood_figure import histogram, histogram_figure
-from pipelines.manifest import Table, fingerprint, read_table, write_table
+from pipelines.manifest import Table, deciding, fingerprint, read_table, write_table
 from pipelines.workspace import Workspace
 
 
@@ -120,10 +120,10 @@ def select(
     summary = _summary(selection, decoded, known, rule)
     folder = workspace.selected_path.parent
     spoken = {utterance_id: score for utterance_id, score, n_words in decoded.rows if n_words}
-    histogram_figure(folder / "histogram.png", spoken, selection.threshold, known)
-    write_text(folder / "select.json", json.dumps(summary, indent=2) + "\n")
     asked = {"rule": rule, "threshold": threshold, "keep_fraction": keep_fraction}
     _write_selected(workspace, selection, decoded, asked)
+    histogram_figure(folder / "histogram.png", spoken, selection.threshold, known)
+    write_text(folder / "select.json", json.dumps(summary, indent=2) + "\n")
     return _lines(summary, folder)
 
 
@@ -158,7 +158,7 @@ def _read_decoded(workspace: Workspace) -> _Decoded:
             f"{len(missing)} of {workspace.n_shards} shards are not decoded (the first is "
             f"{missing[0]}); run `trimodal decode {workspace.root}` first"
         )
-    if any(config != tables[0][0] for config, _ in tables):
+    if any(deciding(config) != deciding(tables[0][0]) for config, _ in tables):
         raise UsageError(
             f"{workspace.root / 'decode'}: shards decoded with different models, whose scores "
             "cannot be compared; run `trimodal decode` again with --redo"

@@ -23,8 +23,10 @@ from pipelines.manifest import (
     Reject,
     Table,
     Utterance,
+    deciding,
     existing_folder,
     fingerprint,
+    read_header,
     read_table,
     write_table,
 )
@@ -90,6 +92,32 @@ class Workspace:
     def feature_path(self, number: int, modality: str) -> Path:
         return self.root / "features" / f"shard-{number:05d}.{modality}.h5"
 
+    def inputs(self, stage: str, number: int) -> Any:
+        """What one shard of ``decode`` or of a modality is made from: part of its fingerprint."""
+        if stage == "decode":
+            return [_media_input(utterance, "audio") for utterance in self.shard(number)]
+        utterances = self.selected_shard(number)
+        if stage in ("audio", "video"):
+            return [_media_input(utterance, stage) for utterance in utterances]
+        words = None if self.is_transcribed else self._words_fingerprint(number)
+        if stage == "text":
+            return [words, [[u.id, u.text] for u in utterances]]
+        return [words, [[u.id, u.text, u.speaker, u.fold, u.labels] for u in utterances]]
+
+    def is_current(self, stage: str, number: int, made: Table) -> bool:
+        """Whether a shard's header says that it was made from the input as it is now."""
+        return made.fingerprint == fingerprint(stage, made.config, self.inputs(stage, number))
+
+    def _words_fingerprint(self, number: int) -> str:
+        """Of a decoded shard, whose model must be the one that was selected by."""
+        header = read_header(self.decode_path(number))
+        if deciding(header.config) != deciding(self.selection.config["decoding"]):
+            raise UsageError(
+                f"{self.decode_path(number)} was decoded otherwise than what was selected from; "
+                f"run `trimodal select {self.root}` again"
+            )
+        return header.fingerprint
+
     @cached_property
     def selection(self) -> Table:
         """What ``select`` wrote. Raises UsageError when it has not run since ``prepare``."""
@@ -107,6 +135,15 @@ class Workspace:
         for row in self.selection.rows:
             kept[row["shard"]].add(row["id"])
         return kept
+
+
+def _media_input(utterance: Utterance, kind: str) -> list[Any]:
+    path, n_bytes = (
+        (utterance.audio, utterance.audio_bytes)
+        if kind == "audio"
+        else (utterance.video, utterance.video_bytes)
+    )
+    return [utterance.id, path, n_bytes, utterance.start_s, utterance.end_s]
 
 
 def create(
@@ -151,10 +188,20 @@ def create(
             return "unchanged"
         raise UsageError(
             f"{path} was made from another corpus, selection of files or settings; choose another "
-            "workspace, or add --redo to replace it (later stages then start anew)"
+            "workspace, or add --redo to replace it (later stages then want --redo too)"
         )
     write_table(path, table)
+    _remove_orphans(work, -(-len(rows) // shard_size))
     return "made"
+
+
+def _remove_orphans(work: Path, n_shards: int) -> None:
+    """Deletes shards of an earlier manifest whose numbers this one no longer has."""
+    for folder in ("decode", "features"):
+        for path in (work / folder).glob("shard-*.*"):
+            digits = path.name.removeprefix("shard-").partition(".")[0]
+            if digits.isdigit() and int(digits) >= n_shards:
+                path.unlink(missing_ok=True)
 
 
 def _fingerprint_of(path: Path) -> str | None:

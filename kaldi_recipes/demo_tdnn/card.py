@@ -8,8 +8,8 @@ _TEXT = """\
 A Kaldi nnet3 TDNN with its decoding graph, as `vosk` loads it.
 
 **It reads synthesised English only** (espeak-ng's voices). It was never shown a recording of a
-person: on those it gets every word wrong, and its likelihood says nothing of their language. For
-real corpora take the LibriSpeech TDNN or any English Vosk model.
+person and is of no use on one, neither for the words nor for telling the language. For real
+corpora take the LibriSpeech TDNN or any English Vosk model.
 
 | | |
 |---|---|

@@ -81,6 +81,7 @@ def _settings(corpus: str, seed: int, size: DemoSize) -> dict[str, Any]:
 
 def _is_finished(root: Path, settings: dict[str, Any]) -> bool:
     """Checks what ``root`` holds already; marks it as being made if nothing."""
+    remove_stale(root)
     for marker in (root / FINISHED, root / UNFINISHED):
         if marker.exists():
             if _read(marker) != settings:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+from joblib import cpu_count
 
 from pipelines.demo.corpora import FULL, DemoSize, make_mosei, make_voxceleb2
-from pipelines.progress import progress_bar
+from pipelines.progress import step_bar
 
 N_SEEDS = 3
 RUNS = ("pretrained", "late-fusion", "scratch", "embeddings")
@@ -23,8 +24,9 @@ def run_demo(
     ``run_command`` runs one ``trimodal`` command line. Raises whatever a stage raises.
     """
     started = time.monotonic()
-    _make("VoxCeleb2-like corpus", make_voxceleb2, folder / "corpora" / "voxceleb2", size, seed)
-    _make("MOSEI-like corpus", make_mosei, folder / "corpora" / "mosei", size, seed)
+    for name, make in (("voxceleb2", make_voxceleb2), ("mosei", make_mosei)):
+        with step_bar(f"making the {name}-like corpus", "file") as show:
+            make(folder / "corpora" / name, size, seed, show, n_processes=jobs or cpu_count())
     for words in commands(folder, jobs):
         click.secho(f"\n$ trimodal {shlex.join(words)}", bold=True)
         run_command(words)
@@ -57,15 +59,3 @@ def commands(folder: Path, jobs: int | None) -> list[list[str]]:
         ["status", mosei],
         ["report", str(folder / "report"), pretrained, late_fusion, scratch, embeddings],
     ]
-
-
-def _make(label: str, make: Callable, root: Path, size: DemoSize, seed: int) -> None:
-    with progress_bar(label, None, "files") as advance:
-        last = 0
-
-        def show(n_done: int, n_files: int) -> None:
-            nonlocal last
-            advance(n_done - last)
-            last = n_done
-
-        make(root, size, seed, show)

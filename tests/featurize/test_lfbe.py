@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurize.errors import MediaError
+from featurize.errors import MediaError, UsageError
 from featurize.lfbe import LfbeConfig, lfbe
 
 TOLERANCE = 1e-3
@@ -166,3 +166,19 @@ def test_unfit_sound_is_a_media_error() -> None:
     assert lfbe(np.zeros(400, np.float32)).shape == (1, 40)
     with pytest.raises(MediaError, match="not finite"):
         lfbe(np.full(800, np.nan, np.float32))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"window": "kaiser"},
+        {"hop_s": 0.0},
+        {"high_hz": 9000.0},
+        {"low_hz": 9000.0},
+        {"n_bins": 0},
+        {"sample_rate_hz": 0},
+    ],
+)
+def test_impossible_settings_are_named(settings):
+    with pytest.raises(UsageError, match=next(iter(settings))):
+        LfbeConfig(**settings)

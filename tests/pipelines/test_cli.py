@@ -108,13 +108,15 @@ def test_a_ragged_line_of_word_vectors(
     assert "--glove" in failure(trimodal("extract", work, "text"), 2)
 
 
-def test_a_shard_that_is_no_hdf5(trimodal: Trimodal, tmp_path: Path) -> None:
-    features = tmp_path / "features"
-    features.mkdir()
+def test_a_shard_that_is_no_hdf5(trimodal: Trimodal, tmp_path: Path, tiny_corpora: Path) -> None:
+    work = prepared(trimodal, tiny_corpora, tmp_path / "w", "mosei")
+    (work / "features").mkdir()
     for modality in ("audio", "video", "text", "targets"):
-        (features / f"shard-00000.{modality}.h5").write_bytes(b"not HDF5")
-    line = failure(trimodal("pretrain", tmp_path, tmp_path / "run", "--preset", "demo"), 1)
-    assert "shard-00000" in line
+        (work / "features" / f"shard-00000.{modality}.h5").write_bytes(b"not HDF5")
+    for command in ("pretrain", "finetune"):
+        line = failure(trimodal(command, work, tmp_path / "run", "--preset", "demo"), 2)
+        assert "1 of 1 audio shards" in line
+        assert "trimodal extract" in line
 
 
 def test_stages_out_of_order_name_the_missing_one(
@@ -123,7 +125,7 @@ def test_stages_out_of_order_name_the_missing_one(
     work = prepared(trimodal, tiny_corpora, tmp_path / "w", "voxceleb2")
     assert "trimodal decode" in failure(trimodal("select", work), 2)
     assert "trimodal select" in failure(trimodal("extract", work, "audio"), 2)
-    failure(trimodal("pretrain", work, tmp_path / "run"), 1)
+    assert "trimodal extract" in failure(trimodal("pretrain", work, tmp_path / "run"), 2)
     failure(trimodal("evaluate", work, tmp_path / "run"), 2)
     failure(trimodal("report", tmp_path / "out", tmp_path / "run"), 2)
 
@@ -160,3 +162,30 @@ def test_no_room_to_write_is_one_line(
     blocked.write_text("")
     result = trimodal("prepare", "voxceleb2", tiny_corpora / "voxceleb2", blocked / "w")
     failure(result, 1)
+
+
+def test_a_corpus_that_is_gone_is_said_before_anything_is_rejected(
+    trimodal: Trimodal, tmp_path: Path, tiny_corpora: Path
+) -> None:
+    import shutil
+
+    corpus = tmp_path / "mosei"
+    shutil.copytree(tiny_corpora / "mosei", corpus)
+    work = prepared(trimodal, tmp_path, tmp_path / "w", "mosei")
+    corpus.rename(tmp_path / "elsewhere")
+    line = failure(trimodal("extract", work, "audio", "--preset", "demo"), 2)
+    assert str(corpus) in line
+    assert not (work / "features").exists()
+
+
+def test_one_flag_beats_both_settings_of_a_file(
+    trimodal: Trimodal, tmp_path: Path, tiny_corpora: Path
+) -> None:
+    work = prepared(trimodal, tiny_corpora, tmp_path / "w", "voxceleb2")
+    common = ("--preset", "demo", "--max-reject-share", 1, "--jobs", 1)
+    assert trimodal("decode", work, *common).exit_code == 0
+    settings = tmp_path / "mine.toml"
+    settings.write_text("[select]\nthreshold = 5.0\n")
+    assert "nothing would be kept" in failure(trimodal("select", work, "--config", settings), 2)
+    kept = trimodal("select", work, "--config", settings, "--keep-fraction", 0.5)
+    assert kept.exit_code == 0, kept.output

@@ -245,7 +245,7 @@ def test_units_write_the_same_bytes_every_time(tmp_path: Path, clips: list[np.nd
         written.append([unit.output.read_bytes() for unit in units])
     assert written[0] == written[1]
     table = read_table(units[0].output)
-    assert table.config["model"] == "demo" and "frames" in table.config["likelihood"]
+    assert table.config["model_name"] == "demo" and "frames" in table.config["likelihood"]
     assert table.fingerprint == units[0].fingerprint
 
 
@@ -258,7 +258,7 @@ def test_fingerprint_follows_the_model(tmp_path: Path, clips: list[np.ndarray]) 
     def made(model: Path) -> str:
         return decode_units(Workspace(work), [0], DecodeSettings(str(model)))[0].fingerprint
 
-    copy = Path(shutil.copytree(DEMO_FOLDER, tmp_path / "there" / DEMO_FOLDER.name))
+    copy = Path(shutil.copytree(DEMO_FOLDER, tmp_path / "renamed"))
     assert made(copy) == made(DEMO_FOLDER)
     with (copy / "conf/model.conf").open("a") as config:
         config.write("--beam=9.0\n")

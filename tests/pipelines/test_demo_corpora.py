@@ -3,6 +3,9 @@
 import csv
 import json
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -264,3 +267,13 @@ def test_no_temporary_file_is_left(voxceleb2, mosei):
     for root in (voxceleb2, mosei):
         assert not [p for p in root.rglob(".*")]
         assert not list(root.glob("*unfinished*"))
+
+
+def test_a_kill_at_the_very_first_instant_is_no_obstacle(tmp_path: Path) -> None:
+    """What a killed writer leaves behind is swept, not taken for somebody else's file."""
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    gone.wait()
+    host = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
+    (tmp_path / f".demo-unfinished.json.{host}-{gone.pid}.tmp").write_text("{")
+    make_mosei(tmp_path, TINY, SEED, _quiet, n_processes=1)
+    assert (tmp_path / "demo.json").is_file()

@@ -126,7 +126,7 @@ def test_one_modality_is_made_again_without_the_others(
     arguments = (*arguments[:-1], tmp_path / "other.txt")
     refused = trimodal(*arguments)
     assert refused.exit_code == 2
-    assert "source=" in refused.output
+    assert "vectors=" in refused.output
     assert "--redo" in refused.output
     assert trimodal(*arguments, "--redo").exit_code == 0
     after = {p.name: p.read_bytes() for p in (copy / "features").iterdir()}
@@ -141,6 +141,7 @@ def test_one_modality_is_made_again_without_the_others(
         ("Don\u2019t STOP, it's me!", ["don't", "stop", "it's", "me"]),
         ("well-known and/or \u201cquoted\u201d", ["well", "known", "and", "or", "quoted"]),
         ("'tis the boys' 2 cafe\u0301s", ["tis", "the", "boys", "cafes"]),
+        ("na\u00efve Jos\u00e9 \uff28\uff29", ["naive", "jose", "hi"]),
         ("  \t\n", []),
         ("12 -- !?", []),
     ],

@@ -44,7 +44,7 @@ def test_any_flipped_byte_of_a_table_is_found(tmp_path: Path) -> None:
     rows = [{"id": f"u{i}", "text": "some words"} for i in range(5)]
     write_table(path, Table("decode", {}, "f", rows))
     original = path.read_bytes()
-    for position in range(original.index(b"\n") + 1, len(original)):
+    for position in range(len(original)):
         changed = bytearray(original)
         changed[position] ^= 1
         path.write_bytes(changed)
@@ -97,10 +97,11 @@ def test_the_corpora_s_odd_ids_are_allowed(good: str) -> None:
 def test_paths_stay_in_the_corpus(tmp_path: Path) -> None:
     root = tmp_path / "corpus"
     root.mkdir()
+    (root / "loop").symlink_to(root / "loop")
     (tmp_path / "secret").write_text("x")
     (root / "link").symlink_to(tmp_path / "secret")
     assert safe_path(root, "a/b.mp4") == root.resolve() / "a" / "b.mp4"
-    for bad in ("../secret", "link", "/etc/passwd", "a\0b"):
+    for bad in ("../secret", "link", "/etc/passwd", "a\0b", "loop"):
         with pytest.raises(CorpusError):
             safe_path(root, bad)
 
@@ -124,3 +125,9 @@ def test_a_fingerprint_depends_on_content_not_on_order() -> None:
         fingerprint("audio", {"a": 1, "b": 2}, ["y", "x"]),
     ]
     assert one not in others
+
+
+def test_names_are_told_but_do_not_decide() -> None:
+    config = {"model_name": "here", "digest": "d"}
+    assert fingerprint("decode", config, []) == fingerprint("decode", {"digest": "d"}, [])
+    assert fingerprint("decode", config, []) != fingerprint("decode", {"digest": "e"}, [])

@@ -37,7 +37,8 @@ def test_both_unpackings_give_the_same_utterance(tmp_path: Path, prefix: str) ->
     utterances, rejects, audit = scan_voxceleb2(tmp_path)
     key = "id00012/21Uxsk56VDQ/00001"
     audio, video = f"{prefix}aac/{key}.m4a", f"{prefix}mp4/{key}.mp4"
-    assert utterances == [Utterance(id=key, speaker="id00012", audio=audio, video=video)]
+    sizes = {"audio_bytes": 1, "video_bytes": 1}
+    assert utterances == [Utterance(id=key, speaker="id00012", audio=audio, video=video, **sizes)]
     assert rejects == []
     assert (audit["speakers"], audit["videos"], audit["utterances"]) == (1, 1, 1)
     assert audit["hours"] is None
@@ -87,7 +88,9 @@ def test_every_pair_of_files_is_listed_or_rejected(pairs: list) -> None:
         key = f"id1/v/{i:05d}"
         if mp4 or m4a:
             audio = f"dev/aac/{key}.m4a" if m4a else f"dev/mp4/{key}.mp4"
-            want.append(Utterance(key, "id1", audio, f"dev/mp4/{key}.mp4" if mp4 else None))
+            sizes = {"audio_bytes": len(m4a or mp4), "video_bytes": len(mp4) if mp4 else None}
+            video = f"dev/mp4/{key}.mp4" if mp4 else None
+            want.append(Utterance(key, "id1", audio, video, **sizes))
         elif (mp4, m4a) != (None, None):
             empty.append(Reject(key, "prepare", "empty file (0 bytes)"))
     assert (utterances, rejects) == (want, empty)

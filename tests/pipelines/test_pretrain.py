@@ -119,7 +119,7 @@ pretrain(
 def test_killed_at_any_instant_ends_the_same(
     features, tiny_model, tiny_train, tmp_path: Path
 ) -> None:
-    train = replace(tiny_train, max_epochs=12, patience=12)  # time enough to be killed
+    train = replace(tiny_train, max_epochs=40, patience=40)  # time enough to be killed
     settings = [json.dumps(asdict(config)) for config in (tiny_model, train)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 

@@ -110,6 +110,19 @@ def test_another_setting_is_named_and_nothing_is_touched(tmp_path: Path) -> None
         run(units(tmp_path, config={"fps": 2.0}, key="h"), work)
 
 
+def test_redo_tries_again_what_was_rejected_and_only_that(tmp_path: Path) -> None:
+    """The disk was not mounted, say: the same settings, another outcome."""
+    log = tmp_path / "log"
+    work = functools.partial(write_rows, log)
+    run(units(tmp_path), work)
+    mended = units(tmp_path)[0]
+    rows = [{"id": u.id} for u in mended.utterances]
+    write_table(mended.output, Table("decode", mended.config, mended.fingerprint, rows))
+    log.unlink()
+    run(units(tmp_path), work, redo=True)
+    assert sorted(log.read_text().split()) == ["1", "2", "3"]
+
+
 def test_too_many_rejects_fail_the_stage_and_say_why(tmp_path: Path) -> None:
     work = functools.partial(write_rows, tmp_path / "log")
     with pytest.raises(StageError, match=r"4 of 12 .*no sound.*rejects.jsonl"):

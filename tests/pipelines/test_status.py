@@ -55,8 +55,33 @@ def test_the_sums_agree_after_every_stage(
     assert {r["stage"] for r in lost} == {"prepare", "decode"}
     assert len(lost) == len({r["id"] for r in lost}) == 3
     assert status["hours"] == pytest.approx(0.01, abs=0.008)
-    # Selecting fewer leaves the shards as they are and counts only those wanted.
-    assert trimodal("select", work, "--keep-fraction", 0.3).exit_code == 0
+    # Another selection: what was extracted for the earlier one is to do again.
+    assert trimodal("select", work, "--keep-fraction", 0.6).exit_code == 0
+    status = workspace_status(work)
+    check_sums(status)
+    audio = next(stage for stage in status["stages"] if stage["stage"] == "audio")
+    assert audio["pending"] > 0
+    refused = trimodal("pretrain", work, tmp_path / "run", *preset)
+    assert refused.exit_code == 2
+    assert "trimodal extract" in refused.output
+
+
+def test_another_manifest_leaves_nothing_of_the_old_one(
+    tiny_corpora: Path, tmp_path: Path, trimodal: Callable
+) -> None:
+    work = tmp_path / "work"
+    lenient = ("--preset", "demo", "--max-reject-share", "1", "--jobs", 1)
+    prepare = ("prepare", "mosei", tiny_corpora / "mosei", work, "--preset", "demo")
+    trimodal(*prepare, "--shard-size", 3)
+    trimodal("extract", work, "audio", *lenient)
+    assert len(list((work / "features").iterdir())) == 4
+    assert trimodal(*prepare, "--shard-size", 8, "--redo").exit_code == 0
+    assert len(list((work / "features").iterdir())) == 2
+    status = workspace_status(work)
+    check_sums(status)
+    assert status["hours"] is None  # the two that are left are of the old manifest
+    assert trimodal("extract", work, "audio", *lenient).exit_code == 2
+    assert trimodal("extract", work, "audio", *lenient, "--redo").exit_code == 0
     check_sums(workspace_status(work))
 
 
