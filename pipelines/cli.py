@@ -86,6 +86,7 @@ def main() -> None:
 def prepare() -> None:
     """List a corpus: utterances, speakers, files, labels.
 
+    \b
     Example: trimodal prepare voxceleb2 /data/voxceleb2 work/voxceleb2
     """
 
@@ -105,6 +106,7 @@ def prepare_voxceleb2(
 ) -> None:  # fmt: skip
     """List the utterances of a VoxCeleb2 folder (mp4 and m4a trees).
 
+    \b
     Example: trimodal prepare voxceleb2 /data/voxceleb2 work/voxceleb2
     """
     from pipelines.prepare_voxceleb2 import scan_voxceleb2
@@ -134,6 +136,7 @@ def prepare_mosei(
 ) -> None:  # fmt: skip
     """List the labelled segments of a CMU-MOSEI folder.
 
+    \b
     Example: trimodal prepare mosei /data/mosei work/mosei --folds standard_folds.json
     """
     from pipelines.prepare_mosei import scan_mosei
@@ -157,6 +160,7 @@ def decode(
 ) -> None:  # fmt: skip
     """Decode every utterance with a Kaldi TDNN: words, times, likelihood per frame.
 
+    \b
     Example: trimodal decode work/voxceleb2 --model exp/librispeech_tdnn
     """
     from pipelines.decode import DecodeSettings, decode_units, decode_work, model_warnings
@@ -190,6 +194,7 @@ def select(
     Without a threshold or a share, Otsu's threshold on the likelihoods. Look at
     WORK/select/histogram.png before you trust it.
 
+    \b
     Example: trimodal select work/voxceleb2 --keep-fraction 0.9
     """
     from pipelines.select import select as run
@@ -222,6 +227,7 @@ def extract(
 ) -> None:  # fmt: skip
     """Write LFBE, VGG-16, GloVe and the targets to HDF5 shards.
 
+    \b
     Example: trimodal extract work/voxceleb2 all --glove glove.6B.300d.txt --fps 1
     """
     from pipelines import extract_work as works
@@ -259,6 +265,7 @@ def pretrain(
 ) -> None:  # fmt: skip
     """Train the multitask model: character recognition and speaker.
 
+    \b
     Example: trimodal pretrain work/voxceleb2 runs/pretrained
     """
     from pipelines.pretrain import pretrain as train_model
@@ -302,6 +309,7 @@ def finetune(
 ) -> None:  # fmt: skip
     """Train emotion models on CMU-MOSEI, one a seed.
 
+    \b
     Example: trimodal finetune work/mosei runs/embeddings --init runs/pretrained
     """
     from pipelines.finetune import finetune as train_models
@@ -329,6 +337,7 @@ def finetune(
 def evaluate(work: Path, run: Path, device: str, redo: bool) -> None:
     """Choose thresholds and the best run on dev, then score test, with ablations.
 
+    \b
     Example: trimodal evaluate work/mosei runs/embeddings
     """
     from pipelines.evaluate import evaluate as score
@@ -349,6 +358,7 @@ def evaluate(work: Path, run: Path, device: str, redo: bool) -> None:
 def report(out: Path, runs: tuple[Path, ...]) -> None:
     """Print Tables 1, 2 and 3 and write them to OUT/index.html.
 
+    \b
     Example: trimodal report report runs/pretrained runs/late-fusion runs/scratch runs/embeddings
     """
     from pipelines.report import write_report
@@ -364,6 +374,7 @@ def report(out: Path, runs: tuple[Path, ...]) -> None:
 def status(work: Path, as_json: bool) -> None:
     """Account for every utterance: done, rejected (why), dropped, still to do.
 
+    \b
     Example: trimodal status work/voxceleb2
     """
     import contextlib
@@ -383,6 +394,7 @@ def status(work: Path, as_json: bool) -> None:
 def demo(folder: Path, jobs: int | None) -> None:
     """Make two small corpora and run every stage on them, with the commands a user types.
 
+    \b
     Example: trimodal demo build/demo
     """
     from importlib.util import find_spec

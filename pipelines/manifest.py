@@ -99,7 +99,8 @@ def read_table(path: Path) -> Table:
             raise _damaged(path)
         return _table(header, [json.loads(line) for line in body.splitlines()])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ShardError(f"{path}: not a readable table ({error})") from None
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ShardError(f"{path}: not a readable table ({reason})") from None
 
 
 def read_header(path: Path) -> Table:
@@ -108,7 +109,8 @@ def read_header(path: Path) -> Table:
         with path.open("rb") as lines:
             return _table(_header(path, lines.readline().rstrip(b"\n")), [])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ShardError(f"{path}: not a readable table ({error})") from None
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ShardError(f"{path}: not a readable table ({reason})") from None
 
 
 def fingerprint(stage: str, config: Mapping[str, Any], inputs: Any) -> str:
