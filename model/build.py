@@ -7,11 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from featurize.errors import ModelError, UsageError
+from model.checkpoint import BEST, CONFIG, load_weights
 from model.config import InputDims, ModalityWeights, ModelConfig
 from model.data import Batch
 from model.encoder import Encoder, Statistics
@@ -23,9 +22,6 @@ from model.heads import (
     speaker_head,
 )
 from model.late_fusion import LateFusion
-
-WEIGHTS_FILE = "best.safetensors"
-CONFIG_FILE = "config.json"
 
 
 class MultitaskModel(nn.Module):
@@ -106,7 +102,7 @@ def initialise_from(emotion_model: nn.Module, pretraining_run: Path) -> None:
     prefix = "encoder."
     weights = {
         name.removeprefix(prefix): tensor
-        for name, tensor in _read_weights(pretraining_run).items()
+        for name, tensor in load_weights(pretraining_run / BEST).items()
         if name.startswith(prefix)
     }
     _load(encoder, weights, pretraining_run)
@@ -122,8 +118,8 @@ def load_model(run_dir: Path, device: str = "cpu") -> nn.Module:
         model = _build(settings)
     except (KeyError, TypeError, UsageError) as error:
         reason = f"no setting {error}" if isinstance(error, KeyError) else str(error)
-        raise ModelError(f"{run_dir / CONFIG_FILE}: {reason}; train the run again") from error
-    _load(model, _read_weights(run_dir), run_dir)
+        raise ModelError(f"{run_dir / CONFIG}: {reason}; train the run again") from error
+    _load(model, load_weights(run_dir / BEST), run_dir)
     return model.to(device).eval()
 
 
@@ -148,23 +144,13 @@ def _build(settings: dict[str, Any]) -> nn.Module:
 
 
 def _read_settings(run_dir: Path) -> dict[str, Any]:
-    path = run_dir / CONFIG_FILE
+    path = run_dir / CONFIG
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing: {run_dir} is not a training run") from error
     except ValueError as error:
         raise ModelError(f"{path} is not JSON ({error}); train the run again") from error
-
-
-def _read_weights(run_dir: Path) -> dict[str, Tensor]:
-    path = run_dir / WEIGHTS_FILE
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} is missing: let the training run get past an epoch") from error
-    except SafetensorError as error:
-        raise ModelError(f"{path} is damaged ({error}); train the run again") from error
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], run_dir: Path) -> None:
@@ -178,7 +164,7 @@ def _load(module: nn.Module, weights: dict[str, Tensor], run_dir: Path) -> None:
     if misfits:
         shown = "; ".join(misfits[:3]) + (f"; and {len(misfits) - 3} more" * (len(misfits) > 3))
         raise ModelError(
-            f"{run_dir / WEIGHTS_FILE} does not fit: {shown}. "
+            f"{run_dir / BEST} does not fit: {shown}. "
             "Use the same model settings and feature dimensions as that run"
         )
     module.load_state_dict(weights)

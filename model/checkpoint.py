@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from featurize.atomic import atomic_path, remove_stale, write_text
-from featurize.errors import StaleError, TrainError
+from featurize.errors import ModelError, StaleError, TrainError
 
 CONFIG = "config.json"
 LOG = "log.jsonl"
@@ -86,12 +86,14 @@ def save_weights(path: Path, model: nn.Module) -> None:
         save_file(state, temporary)
 
 
-def load_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
-    """Reads what ``save_weights`` wrote. Raises TrainError when it is missing or damaged."""
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Reads what ``save_weights`` wrote. Raises ModelError when it is missing or damaged."""
     try:
-        return load_file(path, device=str(device))
+        return load_file(path)
+    except FileNotFoundError:
+        raise ModelError(f"{path} is missing: let the training run get past an epoch") from None
     except (OSError, SafetensorError) as error:
-        raise TrainError(f"{path}: no readable weights ({error}); make the run again") from None
+        raise ModelError(f"{path} is damaged ({error}); train the run again") from None
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

@@ -42,7 +42,6 @@ class Metric:
     """
 
     name: str
-    definition: str
     of: Callable[[Counts], np.ndarray]
 
     def __call__(self, labels: np.ndarray, predicted: np.ndarray) -> float | None:
@@ -79,13 +78,9 @@ def _positive_f1(c: Counts) -> np.ndarray:
     return np.where(c.tp + c.fn > 0, f1, np.nan)
 
 
-weighted_accuracy = Metric(
-    "WA", "weighted accuracy: (TPR + TNR) / 2 = (TP·N/P + TN) / 2N", _weighted_accuracy
-)
-weighted_f1 = Metric(
-    "F1", "F1 of present and of absent, weighted by the number of segments of each", _weighted_f1
-)
-positive_f1 = Metric("F1+", "F1 of the positive class: 2 TP / (2 TP + FP + FN)", _positive_f1)
+weighted_accuracy = Metric("WA", _weighted_accuracy)
+weighted_f1 = Metric("F1", _weighted_f1)
+positive_f1 = Metric("F1+", _positive_f1)
 
 
 def why_undefined(labels: np.ndarray) -> str | None:

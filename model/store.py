@@ -33,8 +33,6 @@ class Utterance:
     id: str
     shard: str
     n_stacks: int
-    n_video_frames: int
-    n_words: int
     speaker: str
     fold: str
     emotions: tuple[bool, ...] | None
@@ -130,13 +128,12 @@ class FeatureStore:
     def _join(self, shard: str) -> None:
         """Adds the utterances of one shard, and checks its dimensions against the others'."""
         readers = {name: self._reader(path) for name, path in self._paths[shard].items()}
-        n_rows = {}
         for modality in readers.keys() & set(MODALITIES):
-            reader = readers[modality]
-            n_rows[modality] = dict(zip(reader.ids, reader.lengths("features"), strict=True))
-            if len(reader):
-                self._check_width(shard, modality, reader[0]["features"].shape[1])
-        for utterance_id, n_audio_frames in n_rows["audio"].items():
+            if len(readers[modality]):
+                width = readers[modality][0]["features"].shape[1]
+                self._check_width(shard, modality, width)
+        audio = readers["audio"]
+        for utterance_id, n_audio_frames in zip(audio.ids, audio.lengths("features"), strict=True):
             if utterance_id not in readers["targets"].index or not n_audio_frames:
                 self.n_left_out += 1
                 continue
@@ -146,8 +143,6 @@ class FeatureStore:
                     id=utterance_id,
                     shard=shard,
                     n_stacks=-(-int(n_audio_frames) // self._n_stacked),
-                    n_video_frames=int(n_rows.get("video", {}).get(utterance_id, 0)),
-                    n_words=int(n_rows.get("text", {}).get(utterance_id, 0)),
                     speaker=_text(targets["speaker"]),
                     fold=_text(targets["fold"]),
                     emotions=_emotions(targets["labels"]),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from featurize.errors import StaleError, TrainError
+from featurize.errors import ModelError, StaleError, TrainError
 from model import checkpoint
 
 CONFIG = {"kind": "multitask", "model": {"d_model": 8}, "seed": 0, "features": "here", "init": None}
@@ -77,12 +77,17 @@ def test_nothing_is_unpickled(tmp_path: Path, monkeypatch) -> None:
 @pytest.mark.parametrize("content", [b"", b"junk", b"[1]", b"\xff\xfe"])
 def test_damaged_files_are_clear_errors(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file"
-    for read in (checkpoint.read_json, checkpoint.load_weights, checkpoint.load_checkpoint):
+    readers = {
+        checkpoint.read_json: TrainError,
+        checkpoint.load_weights: ModelError,
+        checkpoint.load_checkpoint: TrainError,
+    }
+    for read, error in readers.items():
         path.unlink(missing_ok=True)
-        with pytest.raises(TrainError):
+        with pytest.raises(error):
             read(path)
         path.write_bytes(content)
-        with pytest.raises(TrainError):
+        with pytest.raises(error):
             read(path)
 
 

@@ -73,7 +73,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def make_utterance(i: int, n_stacks: int, shard: str = "shard-0") -> Utterance:
-    return Utterance(f"u{i}", shard, n_stacks, 1, 1, "s", "", None)
+    return Utterance(f"u{i}", shard, n_stacks, "s", "", None)
 
 
 def test_joins_by_id_and_masks_what_is_absent(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_stopping_in_mid_epoch_leaves_no_thread(folder: Path) -> None:
 @given(first=st.integers(0, 10**6))
 def test_held_out_by_id_alone(first: int) -> None:
     ids = [f"id{first}/{i}" for i in range(80)]
-    utterances = [Utterance(i, "s", 1, 1, 1, "", "", None) for i in ids]
+    utterances = [Utterance(i, "s", 1, "", "", None) for i in ids]
     train, dev = split_by_hash(utterances, 0.5)
     assert sorted(u.id for u in train + dev) == sorted(ids)
     fewer_train, fewer_dev = split_by_hash(utterances[::-1][:55], 0.5)

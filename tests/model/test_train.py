@@ -197,7 +197,7 @@ def test_edit_distance_by_hand() -> None:
 
 def test_positive_weights_by_hand() -> None:
     shown = [(True, i < 2, i < 1, False, i < 3, i % 2 == 0) for i in range(4)]
-    utterances = [Utterance("u", "s", 1, 1, 1, "", "", emotions) for emotions in shown]
+    utterances = [Utterance("u", "s", 1, "", "", emotions) for emotions in shown]
     expected = [1 / 20, 1.0, 3.0, 4.0, 1 / 3, 1.0]
     torch.testing.assert_close(positive_weights(utterances), torch.tensor(expected))
 
