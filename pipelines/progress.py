@@ -33,7 +33,9 @@ def epoch_bar(label: str) -> Iterator[Callable[[int, int, dict], None]]:
     """Yields a ``progress(epoch, n_epochs, line)``: a bar a run, with the last line's figures."""
     interactive = sys.stderr.isatty()
     interval_s = 0.2 if interactive else 10.0
-    with tqdm(total=None, unit=" epoch", mininterval=interval_s, leave=interactive) as bar:
+    with tqdm(
+        total=None, desc=label, unit=" epoch", mininterval=interval_s, leave=interactive
+    ) as bar:
 
         def show(epoch: int, n_epochs: int, line: dict) -> None:
             n_done = epoch - 1 if line.get("partial") else epoch
