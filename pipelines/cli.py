@@ -53,6 +53,10 @@ settings_options = _options(
                  help="Settings to start from."),
     click.option("--config", "config_file", type=FILE, help="TOML file over the preset."),
 )  # fmt: skip
+cut_options = _options(
+    click.option("--shard-size", type=int, help="Utterances a shard."),
+    click.option("--seed", type=int, help="Seed of the shuffle into shards."),
+)
 stage_options = _options(
     click.option("--jobs", type=click.IntRange(1), help="Worker processes [default: all cores]."),
     click.option("--shards", metavar="A:B", help="Only shards A to B-1, e.g. 0:100."),
@@ -96,8 +100,7 @@ def prepare() -> None:
 @click.argument("work", type=FOLDER)
 @click.option("--split", type=click.Choice(["dev", "test"]), default="dev", show_default=True)
 @click.option("--meta", type=FILE, help="vox2_meta.csv [default: ROOT/vox2_meta.csv].")
-@click.option("--shard-size", type=int, help="Utterances a shard.")
-@click.option("--seed", type=int, help="Seed of the shuffle into shards.")
+@cut_options
 @settings_options
 @redo_option
 def prepare_voxceleb2(
@@ -126,8 +129,7 @@ def prepare_voxceleb2(
 @click.option("--folds", type=FILE, help="Fold file, JSON or the SDK's [default: ROOT/folds.json].")
 @click.option("--labels", type=FILE, help="Labels [default: ROOT/CMU_MOSEI_Labels.csd].")
 @click.option("--drop-mistimed", is_flag=True, help="Reject the two videos known to be mistimed.")
-@click.option("--shard-size", type=int, help="Utterances a shard.")
-@click.option("--seed", type=int, help="Seed of the shuffle into shards.")
+@cut_options
 @settings_options
 @redo_option
 def prepare_mosei(
@@ -380,12 +382,12 @@ def status(work: Path, as_json: bool) -> None:
     import contextlib
     import json
 
-    from pipelines.status import collect_rejects, status_lines, workspace_status
+    from pipelines.status import status_lines, survey, write_rejects
 
-    counts = workspace_status(work)
+    counts, rejects = survey(work)
     click.echo(json.dumps(counts, indent=2) if as_json else "\n".join(status_lines(counts)))
     with contextlib.suppress(PermissionError):  # a workspace that is only read
-        collect_rejects(work)
+        write_rejects(work, rejects)
 
 
 @main.command()

@@ -11,7 +11,7 @@ from typing import Any
 
 from featurize.atomic import atomic_path, write_text
 from featurize.errors import StaleError, TrainError, UsageError
-from pipelines.manifest import existing_folder, fingerprint
+from pipelines.manifest import existing_folder, fingerprint, read_object
 
 VERSION = 1
 EVALUATION = "evaluation.json"
@@ -41,10 +41,10 @@ def evaluate(
     features = existing_folder(work / "features", "features made by `trimodal extract`")
     if n_bootstrap < 1:
         raise UsageError(f"n_bootstrap = {n_bootstrap}: must be at least 1")
-    described = _read_object(existing_folder(run, "a fine-tuned run") / "run.json")
+    described = _described(run)
     folders = finished_seeds(run, described["seeds"])
     made_from = {
-        "done": {seed: _read_object(folder / "done.json") for seed, folder in folders.items()},
+        "done": {seed: read_object(folder / "done.json") for seed, folder in folders.items()},
         "features": _features_fingerprint(features, folders, described),
     }
     settings = {"version": VERSION, "n_bootstrap": n_bootstrap, **described}
@@ -96,7 +96,7 @@ def _features_fingerprint(
 ) -> str:
     from model.store import FeatureStore
 
-    config = _read_object(next(iter(folders.values())) / "config.json")
+    config = read_object(next(iter(folders.values())) / "config.json")
     store = FeatureStore(features, n_stacked_frames=config["model"]["n_stacked_frames"])
     is_same_work = features.parent.resolve() == Path(described["work"]).resolve()
     if is_same_work and store.fingerprint != config["features_fingerprint"]:
@@ -107,20 +107,15 @@ def _features_fingerprint(
     return store.fingerprint
 
 
+def _described(run: Path) -> dict[str, Any]:
+    path = existing_folder(run, "a fine-tuned run") / "run.json"
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; run `trimodal finetune` first")
+    return read_object(path)
+
+
 def _known(run: Path, key: str) -> dict[str, Any] | None:
     if not (run / EVALUATION).is_file() or not (run / PREDICTIONS).is_file():
         return None
-    known = _read_object(run / EVALUATION)
+    known = read_object(run / EVALUATION)
     return known if known.get("fingerprint") == key else None
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file; run `trimodal finetune` first") from None
-    except (OSError, ValueError) as error:
-        raise TrainError(f"{path}: not readable as JSON ({error}); delete it, run again") from None
-    if not isinstance(value, dict):
-        raise TrainError(f"{path}: not a JSON object; delete it and run again")
-    return value

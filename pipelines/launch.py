@@ -16,7 +16,7 @@ def write_manifest(
 ) -> None:  # fmt: skip
     """Cuts what an importer found into shards, writes WORK/manifest.jsonl, prints the audit."""
     from pipelines.settings import PrepareSettings, Settings
-    from pipelines.status import collect_rejects
+    from pipelines.status import survey, write_rejects
     from pipelines.workspace import create
 
     utterances, rejects, audit = found
@@ -25,7 +25,7 @@ def write_manifest(
         work, corpus, root, utterances, rejects, shard_size=cut.shard_size, seed=cut.seed,
         settings={**settings, "is_demo": (root / "demo.json").is_file()}, redo=redo,
     )  # fmt: skip
-    collect_rejects(work)
+    write_rejects(work, survey(work).rejects)
     for line in _audit_lines(audit):
         click.echo(line)
     click.echo(
@@ -75,7 +75,7 @@ def run_data_stage(
 
     from pipelines.progress import progress_bar
     from pipelines.runner import Outcome, run_stage
-    from pipelines.status import collect_rejects
+    from pipelines.status import survey, write_rejects
 
     try:
         with progress_bar(stage, sum(len(unit.utterances) for unit in units)) as advance:
@@ -89,7 +89,7 @@ def run_data_stage(
             )  # fmt: skip
         click.echo(summary.line())
     finally:
-        collect_rejects(work)
+        write_rejects(work, survey(work).rejects)
 
 
 def training_settings(

@@ -13,7 +13,7 @@ from typing import Any
 import xxhash
 
 from featurize.atomic import write_bytes
-from featurize.errors import CorpusError, ShardError, UsageError
+from featurize.errors import CorpusError, ShardError, TrainError, UsageError
 
 FORMAT = "trimodal-jsonl"
 VERSION = 1
@@ -111,6 +111,17 @@ def read_header(path: Path) -> Table:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ShardError(f"{path}: not a readable table ({reason})") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a run. Raises TrainError when it is damaged or none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainError(f"{path}: not readable as JSON ({error}); make it again") from None
+    if not isinstance(value, dict):
+        raise TrainError(f"{path}: not a JSON object; make it again")
+    return value
 
 
 def fingerprint(stage: str, config: Mapping[str, Any], inputs: Any) -> str:

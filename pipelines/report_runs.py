@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from featurize.errors import TrainError, UsageError
+from pipelines.manifest import read_object
 
 PRETRAINING, LATE_FUSION = "multi-task pretraining", "late-fusion baseline"
 BASELINE, EMBEDDINGS = "cross-modal transformer from scratch", "cross-modal transformer, pretrained"
@@ -40,17 +41,17 @@ def read_run(path: Path) -> Run:
     if (path / "run.json").is_file():
         return _read_finetuned(path)
     if (path / "config.json").is_file():
-        config = _object(path / "config.json")
+        config = read_object(path / "config.json")
         return Run(path, PRETRAINING, config, _work_of(config), {0: list(_log(path))})
     raise UsageError(f"{path}: not a finished run; make it with `trimodal pretrain` or `finetune`")
 
 
 def _read_finetuned(path: Path) -> Run:
-    described = _object(path / "run.json")
+    described = read_object(path / "run.json")
     wanted = {int(seed): path / f"seed-{int(seed):02d}" for seed in described.get("seeds", [])}
     folders = {seed: folder for seed, folder in wanted.items() if folder.is_dir()}
     logs = {seed: list(_log(folder)) for seed, folder in folders.items()}
-    config = _object(next(iter(folders.values())) / "config.json") if folders else {}
+    config = read_object(next(iter(folders.values())) / "config.json") if folders else {}
     has_scores = (path / "evaluation.json").is_file()
     role = LATE_FUSION if described.get("kind") == "late-fusion" else BASELINE
     return Run(
@@ -59,7 +60,7 @@ def _read_finetuned(path: Path) -> Run:
         config=config,
         work=Path(described["work"]) if "work" in described else _work_of(config),
         logs=logs,
-        evaluation=_object(path / "evaluation.json") if has_scores else None,
+        evaluation=read_object(path / "evaluation.json") if has_scores else None,
     )
 
 
@@ -74,13 +75,3 @@ def _log(folder: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         except ValueError:
             raise TrainError(f"{path}: line {number} is not JSON; make the run again") from None
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TrainError(f"{path}: not readable as JSON ({error}); make it again") from None
-    if not isinstance(value, dict):
-        raise TrainError(f"{path}: not a JSON object; make it again")
-    return value

@@ -15,7 +15,7 @@ from typing import Any
 from featurize.atomic import remove_stale
 from featurize.errors import ShardError, StageError, StaleError
 from featurize.shards import ShardReader
-from pipelines.manifest import Table, Utterance, read_header, read_table
+from pipelines.manifest import Reject, Table, Utterance, read_header, read_table
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,8 @@ def made_with(path: Path) -> Table | None:
     if path.suffix == ".jsonl":
         return read_header(path)
     with ShardReader(path) as shard:
-        return Table(shard.modality, shard.config, shard.fingerprint)
+        rejects = [Reject(**reject) for reject in shard.rejects]
+        return Table(shard.modality, shard.config, shard.fingerprint, rejects=rejects, n=len(shard))
 
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -6,15 +6,24 @@ kill, on a half-done workspace, and when several machines work on it.
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from featurize.atomic import write_text
 from featurize.errors import ShardError, UsageError
 from featurize.shards import ShardReader
-from pipelines.manifest import Reject, Table, deciding, read_header
+from pipelines.manifest import Reject, Table, deciding
 from pipelines.runner import made_with
 from pipelines.workspace import MODALITIES, Workspace
+
+
+class Survey(NamedTuple):
+    """What became of a workspace: ``counts`` as ``workspace_status`` tells, and every reject."""
+
+    counts: dict[str, Any]
+    rejects: list[Reject]
 
 
 def workspace_status(work: Path) -> dict[str, Any]:
@@ -26,25 +35,36 @@ def workspace_status(work: Path) -> dict[str, Any]:
     ``done``. ``rejects`` lists {"stage", "reason", "n"}, most frequent first. A shard made from
     other input than there is now (another manifest, another selection) counts as still to do.
     """
+    return survey(work).counts
+
+
+def survey(work: Path) -> Survey:
+    """Reads the header of every shard once; see ``workspace_status``."""
     workspace = Workspace(work)
     rejects = list(workspace.manifest.rejects)
     n_prepared = len(workspace.utterances)
     stages = [_stage("prepare", n_prepared + len(rejects), n_prepared, len(rejects))]
     n_selected: int | None = n_prepared
+
+    def take(stage: str, n_in: int) -> list[Table | None]:
+        shards = _current(workspace, stage, _made(workspace, stage))
+        lost = [reject for shard in shards if shard for reject in shard.rejects]
+        rejects.extend(lost)
+        stages.append(_stage(stage, n_in, sum(s.n for s in shards if s), len(lost)))
+        return shards
+
     if not workspace.is_transcribed:
-        decoded, lost = _decoded(workspace)
-        rejects += lost
-        stages.append(_stage("decode", n_prepared, decoded, len(lost)))
+        take("decode", n_prepared)
+        n_decoded = stages[-1]["done"]
         n_selected = _n_selected(workspace)
-        n_dropped = 0 if n_selected is None else decoded - n_selected
-        stages.append(_stage("select", decoded, n_selected or 0, 0, n_dropped))
+        n_dropped = 0 if n_selected is None else n_decoded - n_selected
+        stages.append(_stage("select", n_decoded, n_selected or 0, 0, n_dropped))
     hours = None
     for modality in MODALITIES if n_selected is not None else ():
-        n_done, lost, length_s = _extracted(workspace, modality)
-        rejects += lost
-        stages.append(_stage(modality, n_selected or 0, n_done, len(lost)))
-        hours = length_s / 3600 if modality == "audio" and n_done else hours
-    return {
+        shards = take(modality, n_selected or 0)
+        if modality == "audio" and stages[-1]["done"]:
+            hours = _hours(workspace, shards)
+    counts = {
         "work": str(work),
         "corpus": workspace.manifest.config["corpus"],
         "root": str(workspace.corpus_root),
@@ -54,21 +74,15 @@ def workspace_status(work: Path) -> dict[str, Any]:
         "stages": stages,
         "rejects": _by_reason(rejects),
     }
+    return Survey(counts, rejects)
 
 
-def collect_rejects(work: Path) -> int:
-    """Writes WORK/rejects.jsonl anew from all stages' files; returns how many there are."""
-    workspace = Workspace(work)
-    rejects = list(workspace.manifest.rejects)
-    if not workspace.is_transcribed:
-        rejects += _decoded(workspace)[1]
-    if _n_selected(workspace) is not None:
-        for modality in MODALITIES:
-            rejects += _extracted(workspace, modality)[1]
-    rows = [{"id": r.id, "stage": r.stage, "reason": r.reason} for r in rejects]
-    lines = [json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows]
+def write_rejects(work: Path, rejects: Iterable[Reject]) -> None:
+    """Writes WORK/rejects.jsonl anew."""
+    lines = [
+        json.dumps(asdict(reject), sort_keys=True, ensure_ascii=False) + "\n" for reject in rejects
+    ]
     write_text(work / "rejects.jsonl", "".join(lines))
-    return len(rejects)
 
 
 def refuse_incomplete(work: Path) -> None:
@@ -78,12 +92,13 @@ def refuse_incomplete(work: Path) -> None:
     """
     workspace = Workspace(work)
     for modality in MODALITIES:
-        _refuse_mixture(workspace, modality)
-        current = [_current_shard(workspace, k, modality) for k in range(workspace.n_shards)]
+        made = _made(workspace, modality)
+        _refuse_mixture(workspace, modality, made)
+        n_missing = _current(workspace, modality, made).count(None)
         is_begun = any((work / "features").glob(f"shard-*.{modality}.h5"))
-        if not all(current) and (is_begun or modality in ("audio", "targets")):
+        if n_missing and (is_begun or modality in ("audio", "targets")):
             raise UsageError(
-                f"{work}: {current.count(False)} of {len(current)} {modality} shards are missing, "
+                f"{work}: {n_missing} of {len(made)} {modality} shards are missing, "
                 "damaged or made from other input than there is now; run "
                 f"`trimodal extract {work} {modality}` (with --redo if it asks for that)"
             )
@@ -119,17 +134,27 @@ def _stage(
     }
 
 
-def _decoded(workspace: Workspace) -> tuple[int, list[Reject]]:
-    n_done, rejects = 0, []
+def _made(workspace: Workspace, stage: str) -> list[Table | None]:
+    """The header of each shard of a stage; None where it is missing or damaged."""
+    headers: list[Table | None] = []
     for number in range(workspace.n_shards):
         try:
-            table = read_header(workspace.decode_path(number))
+            headers.append(made_with(workspace.output_path(number, stage)))
         except ShardError:
-            continue
-        if workspace.is_current("decode", number, table):
-            n_done += table.n
-            rejects += table.rejects
-    return n_done, rejects
+            headers.append(None)
+    return headers
+
+
+def _current(workspace: Workspace, stage: str, made: Sequence[Table | None]) -> list[Table | None]:
+    """Of these headers, those made from the input as it is now; None for the others."""
+
+    def is_current(number: int, header: Table) -> bool:
+        try:
+            return workspace.is_current(stage, number, header)
+        except (ShardError, UsageError):  # of an earlier stage, which is then to run first
+            return False
+
+    return [h if h and is_current(number, h) else None for number, h in enumerate(made)]
 
 
 def _n_selected(workspace: Workspace) -> int | None:
@@ -140,43 +165,25 @@ def _n_selected(workspace: Workspace) -> int | None:
         return None
 
 
-def _extracted(workspace: Workspace, modality: str) -> tuple[int, list[Reject], float]:
-    """Utterances done, rejects, and for audio the length in seconds."""
-    n_done, rejects, length_s = 0, [], 0.0
-    for number in range(workspace.n_shards):
-        if not _current_shard(workspace, number, modality):
-            continue
-        with ShardReader(workspace.feature_path(number, modality)) as shard:
-            n_done += len(shard)
-            rejects += [Reject(**reject) for reject in shard.rejects]
-            if modality == "audio":
-                length_s += float(shard.lengths("features").sum()) * shard.config["hop_s"]
-    return n_done, rejects, length_s
+def _hours(workspace: Workspace, audio: Sequence[Table | None]) -> float:
+    length_s = 0.0
+    for number, header in enumerate(audio):
+        if header:
+            with ShardReader(workspace.output_path(number, "audio")) as shard:
+                length_s += float(shard.lengths("features").sum()) * header.config["hop_s"]
+    return length_s / 3600
 
 
-def _refuse_mixture(workspace: Workspace, modality: str) -> None:
+def _refuse_mixture(workspace: Workspace, modality: str, made: Sequence[Table | None]) -> None:
     """Raises UsageError when a redo was stopped half-way: some shards have other settings."""
-    first: Table | None = None
-    for number in range(workspace.n_shards):
-        path = workspace.feature_path(number, modality)
-        try:
-            made = made_with(path)
-        except ShardError:
-            continue
-        first = first or made
-        if made and first and deciding(made.config) != deciding(first.config):
+    settings = {number: deciding(header.config) for number, header in enumerate(made) if header}
+    for number, config in settings.items():
+        if config != next(iter(settings.values())):
             raise UsageError(
-                f"{path} was made with other settings than the {modality} shards before it; run "
-                f"`trimodal extract {workspace.root} {modality} --redo` to the end"
+                f"{workspace.output_path(number, modality)} was made with other settings than the "
+                f"{modality} shards before it; run `trimodal extract {workspace.root} {modality} "
+                "--redo` to the end"
             )
-
-
-def _current_shard(workspace: Workspace, number: int, modality: str) -> bool:
-    try:
-        made = made_with(workspace.feature_path(number, modality))
-        return made is not None and workspace.is_current(modality, number, made)
-    except (ShardError, UsageError):
-        return False
 
 
 def _by_reason(rejects: list[Reject]) -> list[dict[str, Any]]:

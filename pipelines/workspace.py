@@ -92,6 +92,10 @@ class Workspace:
     def feature_path(self, number: int, modality: str) -> Path:
         return self.root / "features" / f"shard-{number:05d}.{modality}.h5"
 
+    def output_path(self, number: int, stage: str) -> Path:
+        """Of ``decode`` or of a modality."""
+        return self.decode_path(number) if stage == "decode" else self.feature_path(number, stage)
+
     def inputs(self, stage: str, number: int) -> Any:
         """What one shard of ``decode`` or of a modality is made from: part of its fingerprint."""
         if stage == "decode":
