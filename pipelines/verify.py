@@ -1,0 +1,235 @@
+"""Verify: every checksum of every file of a workspace, read again from the disk.
+
+``status`` reads headers; this reads everything: each utterance of each HDF5 shard against its
+digest, each table against its own, and which utterances a shard holds against the manifest.
+Nothing is written. ``pipelines.mending`` tells the commands that make again what is damaged.
+"""
+
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from featurize.errors import ShardError, StageError, TrimodalError
+from pipelines.manifest import Reject, Table, read_header, read_table
+from pipelines.verify_notes import notes_on
+from pipelines.workspace import Workspace
+from pipelines.workspace_files import StageFile, WorkspaceFiles
+
+N_READINGS = 2  # of a file that is replaced while it is read
+_ADVICE = "; delete it"  # what a reader's error says next; the commands printed do without
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What became of one file.
+
+    Attributes:
+        made: its header (no rows); None when that cannot be read.
+        damaged: ids of the utterances whose content does not match its checksum.
+        reason: why the file as a whole cannot be used; None when it can.
+        n_foreign: utterances that it holds though its shard of the manifest does not.
+        n_missing: the other way round: neither there nor among its rejects.
+        is_current: made from the input there is now, as far as its header tells.
+        is_gone: deleted before it was read.
+    """
+
+    file: StageFile
+    made: Table | None = None
+    damaged: tuple[str, ...] = ()
+    reason: str | None = None
+    n_foreign: int = 0
+    n_missing: int = 0
+    is_current: bool = True
+    is_gone: bool = False
+
+    @property
+    def is_damaged(self) -> bool:
+        return bool(self.damaged) or self.reason is not None
+
+    @property
+    def differs(self) -> bool:
+        """Whether it holds other utterances than its shard of the manifest."""
+        return self.n_foreign + self.n_missing > 0
+
+
+@dataclass
+class Verification:
+    """What ``verify`` found.
+
+    Attributes:
+        files: all that were read, by stage, then by number.
+        misread: files of no shard that training would take for features.
+        notes: lines on what is odd but no damage.
+        n_utterances: of the manifest, in the shards looked at; 0 when it cannot be read.
+    """
+
+    files: list[Checked]
+    misread: list[Path]
+    notes: list[str] = field(default_factory=list)
+    n_utterances: int = 0
+    seconds: float = 0.0
+
+    @property
+    def damaged(self) -> list[Checked]:
+        return [checked for checked in self.files if checked.is_damaged]
+
+    @property
+    def is_sound(self) -> bool:
+        return not self.damaged and not self.misread
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(checked.file.n_bytes for checked in self.files)
+
+
+def verify(
+    found: WorkspaceFiles,
+    shards: Container[int],
+    *,
+    jobs: int,
+    progress: Callable[[int], None] = lambda n_bytes: None,
+) -> Verification:
+    """Reads the files of these shards in ``jobs`` processes; ``progress`` gets each one's bytes.
+
+    Damage is in the result, not raised. Memory: the headers of all files, and one utterance a
+    process.
+
+    Raises:
+        StageError: a worker process died, so that not everything was read.
+    """
+    started = time.monotonic()
+    read = []
+    for checked in _map(found, found.chosen(shards), jobs):
+        progress(checked.file.n_bytes)
+        read.append(_judged(found.workspace, checked))
+    place = {file.path: i for i, file in enumerate(found.files)}
+    read.sort(key=lambda checked: place[checked.file.path])
+    result = Verification([c for c in read if not c.is_gone], list(found.misread))
+    result.n_utterances = _n_utterances(found, shards)
+    result.notes = notes_on(found, shards, read)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _map(found: WorkspaceFiles, files: Sequence[StageFile], jobs: int) -> Iterator[Checked]:
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    waiting = {file.path for file in files}
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+    try:
+        calls = (delayed(check_file)(file, _expected_ids(found.workspace, file)) for file in files)
+        for checked in parallel(calls):
+            waiting.remove(checked.file.path)
+            yield checked
+    except (TerminatedWorkerError, MemoryError):
+        raise StageError(
+            "verify: a worker process died (out of memory, or a crash in a native library); "
+            f"{len(waiting)} of {len(files)} files were not checked, the first is {min(waiting)}; "
+            "run the same command again, with fewer --jobs or some --shards at a time"
+        ) from None
+
+
+def check_file(file: StageFile, expected: frozenset[str] | None = None) -> Checked:
+    """Reads one file to its end; one that is replaced in the meantime, once more.
+
+    ``expected`` are the utterances that its shard of the manifest has; None when not known.
+    """
+    for _ in range(N_READINGS):
+        before = _state(file.path)
+        if before is None:
+            break
+        checked = _check(file, expected)
+        after = _state(file.path)
+        if after == before or (after is not None and not checked.is_damaged):
+            return checked
+    return Checked(file, is_gone=True) if _state(file.path) is None else checked
+
+
+def _check(file: StageFile, expected: frozenset[str] | None) -> Checked:
+    try:
+        check = _check_table if file.path.suffix == ".jsonl" else _check_shard
+        return check(file, expected)
+    except MemoryError:  # no fault of the file
+        raise
+    except Exception as error:  # whatever a damaged file makes its reader do, it cannot be read
+        reason = str(error).removeprefix(f"{file.path}: ").partition(_ADVICE)[0]
+        return Checked(file, reason=reason or type(error).__name__)
+
+
+def _check_shard(file: StageFile, expected: frozenset[str] | None) -> Checked:
+    from featurize.shards import ShardReader
+
+    with ShardReader(file.path) as shard:
+        rejects = [Reject(**reject) for reject in shard.rejects]
+        made = Table(shard.modality, shard.config, shard.fingerprint, [], rejects, len(shard))
+        checked = _compared(Checked(file, made), shard.ids, expected)
+        return replace(checked, damaged=tuple(shard.damaged()))
+
+
+def _check_table(file: StageFile, expected: frozenset[str] | None) -> Checked:
+    header = read_header(file.path)
+    try:
+        table = read_table(file.path)
+    except ShardError as error:
+        reason = str(error).removeprefix(f"{file.path}: ").partition(_ADVICE)[0]
+        return Checked(file, header, reason=reason)
+    return _compared(Checked(file, header), [row["id"] for row in table.rows], expected)
+
+
+def _compared(checked: Checked, ids: Sequence[str], expected: frozenset[str] | None) -> Checked:
+    if expected is None or checked.made is None:
+        return checked
+    accounted = {*ids, *(reject.id for reject in checked.made.rejects)}
+    n_foreign, n_missing = len(accounted - expected), len(expected - accounted)
+    return replace(checked, n_foreign=n_foreign, n_missing=n_missing)
+
+
+def _judged(workspace: Workspace, checked: Checked) -> Checked:
+    """A shard that claims to be made from the input there is, and is not, is damaged."""
+    if not (checked.differs or checked.is_damaged) or checked.made is None:
+        return checked
+    if not _is_current(workspace, checked.file, checked.made):
+        return replace(checked, is_current=False)
+    if not checked.differs or checked.is_damaged:
+        return checked
+    reason = (
+        f"holds {checked.n_foreign} utterances that its shard of the manifest does not, and lacks "
+        f"{checked.n_missing} that it does, though its fingerprint matches; delete it first"
+    )
+    return replace(checked, reason=reason)
+
+
+def _is_current(workspace: Workspace, file: StageFile, made: Table) -> bool:
+    if file.shard is None:
+        return True
+    try:
+        return workspace.is_current(file.stage, file.shard, made)
+    except TrimodalError:  # of an earlier stage, which is then to run first
+        return False
+
+
+def _expected_ids(workspace: Workspace, file: StageFile) -> frozenset[str] | None:
+    if file.shard is None:
+        return None
+    shard = workspace.shard if file.stage == "decode" else workspace.selected_shard
+    try:
+        return frozenset(utterance.id for utterance in shard(file.shard))
+    except TrimodalError:  # manifest or selection cannot be read, or nothing is selected yet
+        return None
+
+
+def _n_utterances(found: WorkspaceFiles, shards: Container[int]) -> int:
+    try:
+        return sum(len(found.workspace.shard(k)) for k in range(found.n_shards) if k in shards)
+    except TrimodalError:
+        return 0
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_ino, state.st_size, state.st_mtime_ns
