@@ -6,6 +6,7 @@ flags can say of them is put into the command, and what they cannot is named. A 
 exact holds a placeholder in capitals, on which it fails before it makes anything.
 """
 
+import json
 import math
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
@@ -86,7 +87,7 @@ def _of_shards(
         else:
             _add_settings(command, stage, header.config)
             _add_reject_share(command, known)
-        if not all(checked.is_current for checked in members):
+        if any(checked.is_current is False for checked in members):
             command.words.append("--redo")  # else it refuses to replace what is of other input
         yield command
 
@@ -134,7 +135,17 @@ def _select(work: Path, made: Table | None) -> Command:
     for setting in ("threshold", "keep_fraction"):
         if made.config.get(setting) is not None:
             command.words += [f"--{setting.replace('_', '-')}", str(made.config[setting])]
+    if _knew_languages(work):
+        command.open_points.append("add the --languages of before, or its scores are lost")
     return command
+
+
+def _knew_languages(work: Path) -> bool:
+    try:
+        summary = json.loads((work / "select" / "select.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(summary, dict) and summary.get("languages") is not None
 
 
 def _prepare(work: Path, made: Table | None) -> Command:

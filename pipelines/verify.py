@@ -30,7 +30,7 @@ class Checked:
         reason: why the file as a whole cannot be used; None when it can.
         n_foreign: utterances that it holds though its shard of the manifest does not.
         n_missing: the other way round: neither there nor among its rejects.
-        is_current: made from the input there is now, as far as its header tells.
+        is_current: made from the input there is now; None when that cannot be known.
         is_gone: deleted before it was read.
     """
 
@@ -40,7 +40,7 @@ class Checked:
     reason: str | None = None
     n_foreign: int = 0
     n_missing: int = 0
-    is_current: bool = True
+    is_current: bool | None = None
     is_gone: bool = False
 
     @property
@@ -188,12 +188,11 @@ def _compared(checked: Checked, ids: Sequence[str], expected: frozenset[str] | N
 
 def _judged(workspace: Workspace, checked: Checked) -> Checked:
     """A shard that claims to be made from the input there is, and is not, is damaged."""
-    if not (checked.differs or checked.is_damaged) or checked.made is None:
+    if checked.made is None or not (checked.differs or checked.is_damaged):
         return checked
-    if not _is_current(workspace, checked.file, checked.made):
-        return replace(checked, is_current=False)
-    if not checked.differs or checked.is_damaged:
-        return checked
+    is_current = _is_current(workspace, checked.file, checked.made)
+    if not is_current or not checked.differs or checked.is_damaged:
+        return replace(checked, is_current=is_current)
     reason = (
         f"holds {checked.n_foreign} utterances that its shard of the manifest does not, and lacks "
         f"{checked.n_missing} that it does, though its fingerprint matches; delete it first"
@@ -201,13 +200,14 @@ def _judged(workspace: Workspace, checked: Checked) -> Checked:
     return replace(checked, reason=reason)
 
 
-def _is_current(workspace: Workspace, file: StageFile, made: Table) -> bool:
+def _is_current(workspace: Workspace, file: StageFile, made: Table) -> bool | None:
+    """Whether it is made from the input there is now; None when an earlier stage is damaged."""
     if file.shard is None:
-        return True
+        return None
     try:
         return workspace.is_current(file.stage, file.shard, made)
-    except TrimodalError:  # of an earlier stage, which is then to run first
-        return False
+    except TrimodalError:
+        return None
 
 
 def _expected_ids(workspace: Workspace, file: StageFile) -> frozenset[str] | None:

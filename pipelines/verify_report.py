@@ -28,7 +28,8 @@ def final_line(result: Verification) -> str:
     """One line: how much was read, and whether it was sound."""
     what = "no damage" if result.is_sound else _damage_in_short(result)
     return (
-        f"verify: {len(result.files):,} files, {result.n_utterances:,} utterances, "
+        f"verify: {_counted(len(result.files), 'file')}, "
+        f"{_counted(result.n_utterances, 'utterance')}, "
         f"{_size(result.n_bytes)}, {what}; {result.seconds:.1f} s"
     )
 
@@ -76,12 +77,16 @@ def _damage_in_short(result: Verification) -> str:
     if result.damaged:
         n_ids = sum(len(checked.damaged) for checked in result.damaged)
         n_whole = sum(checked.reason is not None for checked in result.damaged)
-        what = [f"{n_ids:,} utterances"] if n_ids else []
+        what = [_counted(n_ids, "utterance")] if n_ids else []
         what += [f"{n_whole:,} as a whole"] if n_whole else []
         parts.append(f"{len(result.damaged):,} damaged ({', '.join(what)})")
     if result.misread:
         parts.append(f"{len(result.misread):,} to move away")
     return ", ".join(parts)
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
 def _size(n_bytes: float) -> str:
