@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from featurize.atomic import write_text
 from featurize.errors import ShardError, UsageError
-from featurize.shards import ShardReader
+from featurize.shards import ShardIndex
 from pipelines.manifest import Reject, Table, deciding
 from pipelines.runner import made_with
 from pipelines.workspace import MODALITIES, Workspace
@@ -169,8 +169,8 @@ def _hours(workspace: Workspace, audio: Sequence[Table | None]) -> float:
     length_s = 0.0
     for number, header in enumerate(audio):
         if header:
-            with ShardReader(workspace.output_path(number, "audio")) as shard:
-                length_s += float(shard.lengths("features").sum()) * header.config["hop_s"]
+            shard = ShardIndex(workspace.output_path(number, "audio"))
+            length_s += float(shard.lengths("features").sum()) * header.config["hop_s"]
     return length_s / 3600
 
 
