@@ -394,3 +394,4 @@ def demo(folder: Path, jobs: int | None) -> None:
 
 
 main.add_command(cli_store.verify)
+main.add_command(cli_store.inspect)

@@ -1,4 +1,4 @@
-"""The commands that look into the shard store: verify."""
+"""The commands that look into the shard store: verify and inspect."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import click
 
 from featurize.errors import ShardError, UsageError
 from pipelines import launch
-from pipelines.options import FOLDER, parallel_options
+from pipelines.options import FILE, FOLDER, parallel_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,3 +75,51 @@ def _mend(mending: "Sequence[Command]") -> None:
     for command in mending:
         click.echo(f"$ {command}")
         main.main(command.words, prog_name="trimodal", standalone_mode=False)
+
+
+@click.command()
+@click.argument("shard", type=FILE)
+@click.option("--utterance", metavar="ID", help="Whose values to show [default: the first one].")
+@click.option(
+    "--picture", type=FILE, help="Where to draw it [default: inspect.png in this folder]."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the ids of all utterances.")
+def inspect(shard: Path, utterance: str | None, picture: Path | None, as_json: bool) -> None:
+    """Show what a shard holds, and draw one utterance: LFBE, frames' norms, words over time.
+
+    SHARD is one file; the shards of the same number beside it are looked at as well.
+
+    \b
+    Example: trimodal inspect work/mosei/features/shard-00042.audio.h5 --utterance -3g5yACwYnA/4
+    """
+    from pipelines.inspect_report import print_shard, print_utterance
+    from pipelines.inspect_shard import shard_facts
+    from pipelines.inspect_utterance import see, utterance_facts
+
+    facts = shard_facts(shard)
+    if not as_json:
+        print_shard(facts)
+    seen = see(shard, utterance)
+    told = utterance_facts(seen) if seen else None
+    drawn = _picture_path(shard, picture) if seen else None
+    if as_json:
+        told = told and {**told, "picture": str(drawn) if drawn else None}
+        click.echo(json.dumps({**facts, "utterance": told}, indent=2, ensure_ascii=False))
+    elif told:
+        print_utterance(told)
+    if seen and drawn:
+        from pipelines.inspect_picture import picture as draw
+
+        draw(seen, drawn)
+        click.echo(f"picture: {drawn}", err=as_json)
+    elif seen:
+        click.echo("no picture: this folder is inside the workspace; give --picture PATH", err=True)
+
+
+def _picture_path(shard: Path, asked: Path | None) -> Path | None:
+    """Where to draw; None when nobody asked and the current folder is the workspace's."""
+    if asked is not None:
+        return asked
+    features = shard.resolve().parent
+    workspace = features.parent if features.name == "features" else features
+    return None if Path.cwd().is_relative_to(workspace) else Path("inspect.png")

@@ -1,13 +1,12 @@
 """One utterance as a picture: LFBE, the norms of its frames' vectors, and its words, over time."""
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.atomic import atomic_path
-from pipelines.inspect_shard import Seen, blocks
-from pipelines.inspect_words import Span, draw_words, word_spans
+from pipelines.inspect_utterance import LABELS, Seen, blocks
+from pipelines.inspect_words import draw_words, word_spans
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,13 +19,6 @@ MOST_MARKERS = 200
 INK, BLUE = "#1f2328", "#0b6e99"
 
 
-@dataclass
-class TimeAxis:
-    """What the panels share: their end in seconds; None when no panel knows of seconds."""
-
-    end_s: float | None
-
-
 def picture(seen: Seen, path: Path) -> None:
     """Draws what there is of the utterance into a PNG, which appears when it is complete.
 
@@ -35,27 +27,31 @@ def picture(seen: Seen, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    spans, caption = word_spans(seen, _known_end_s(seen))
+    end_s = known_end_s(seen)
+    spans, caption = word_spans(seen, end_s)
     panels = [name for name in ("audio", "video") if len(_features(seen, name))]
     panels += ["words"] if spans else []
     heights = [HEIGHTS_IN[name] for name in panels] or [1.0]
     size = (WIDTH_IN, TITLE_IN + sum(heights))
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(
-        _title(seen), x=0.01, ha="left", fontsize=11, color=INK, parse_math=False
-    )  # an id may hold a $
-    if panels:
-        grid = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
-        axes = dict(zip(panels, grid, strict=True))
-        in_seconds = []
-        if "audio" in axes:
-            in_seconds += [axes["audio"]] * _draw_lfbe(figure, axes["audio"], seen)
-        if "video" in axes:
-            in_seconds += [axes["video"]] * _draw_norms(axes["video"], seen)
-        if "words" in axes:
-            in_seconds += [axes["words"]] * draw_words(axes["words"], spans, caption)
-        _share_time(in_seconds, spans, _known_end_s(seen))
+    title = _title(seen)  # an id may hold a $
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK, parse_math=False)
+    timed = []
+    grid = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for name, axes in zip(panels, grid, strict=False):
+        if name == "words":
+            draw_words(axes, spans, caption, end_s or max(span.end for span in spans))
+            is_timed = end_s is not None
+        else:
+            is_timed = {"audio": _draw_lfbe, "video": _draw_norms}[name](axes, seen)
+        timed += [axes] if is_timed else []
+    if not panels:
+        grid[0].set_axis_off()
+    if end_s is not None:
+        _share_time(timed, end_s)
+    elif spans:
+        grid[-1].set_xticks([])
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a script that the font lacks
         figure.savefig(temporary, format="png")
@@ -88,7 +84,7 @@ def frame_start_s(config: dict[str, Any]) -> float:
     return 0.0
 
 
-def _draw_lfbe(figure: Any, axes: Any, seen: Seen) -> bool:
+def _draw_lfbe(axes: Any, seen: Seen) -> bool:
     """Whether its axis is in seconds: that of features from elsewhere may be in frames."""
     import numpy as np
 
@@ -102,21 +98,27 @@ def _draw_lfbe(figure: Any, axes: Any, seen: Seen) -> bool:
         image.T, origin="lower", aspect="auto", interpolation="nearest", cmap="magma",
         vmin=low, vmax=max(high, low + 1e-6), extent=(start_s, end, -0.5, frames.shape[1] - 0.5),
     )  # fmt: skip
-    is_log_energy = "n_bins" in config
-    axes.set_ylabel("mel bin" if is_log_energy else "dimension")
-    power = "power" if config.get("use_power", True) else "magnitude"
-    label = f"log {power} (natural log)" if is_log_energy else "value, as imported"
-    figure.colorbar(drawn, ax=axes, label=label, pad=0.01, aspect=18, extend="both")
+    what, values, unit = _audio_words(config)
+    axes.set_ylabel(values.removesuffix("s"))
+    axes.figure.colorbar(drawn, ax=axes, label=unit, pad=0.01, aspect=18, extend="both")
     every = f", every {hop_s * 1000:g} ms" if hop_s else ", hop unknown"
     averaged = f"; a column is the mean of about {len(frames) / len(image):.0f}"
     _caption(
         axes,
-        f"LFBE: {len(frames):,} frames of {frames.shape[1]}{every}"
+        f"{what}: {len(frames):,} frames of {frames.shape[1]} {values}{every}"
         + (averaged if len(image) < len(frames) else ""),
     )
     if not hop_s:
         axes.set_xlabel("frame")
     return bool(hop_s)
+
+
+def _audio_words(config: dict[str, Any]) -> tuple[str, str, str]:
+    """What the audio features are called, their dimensions and their unit; others may be any."""
+    if "n_bins" not in config:
+        return "Audio", "dimensions", "value, as imported"
+    power = "power" if config["use_power"] else "magnitude"
+    return "LFBE", "mel bins", f"log {power} (natural log)"
 
 
 def _draw_norms(axes: Any, seen: Seen) -> bool:
@@ -146,17 +148,15 @@ def _caption(axes: Any, text: str) -> None:
     axes.set_title(text, loc="left", fontsize=9, color=INK)
 
 
-def _share_time(axes: list[Any], spans: list[Span], end_s: float | None) -> None:
+def _share_time(timed: list[Any], end_s: float) -> None:
     """The same stretch of time on each of these axes, numbered below the last."""
-    last_word_s = max((span.end for span in spans), default=0.0)
-    for one in axes:
-        one.set_xlim(0, max(end_s or 0.0, last_word_s if end_s is None else 0.0) or 1.0)
-        one.tick_params(labelbottom=one is axes[-1])
-    if axes:
-        axes[-1].set_xlabel("seconds")
+    for axes in timed:
+        axes.set_xlim(0, end_s or 1.0)
+        axes.tick_params(labelbottom=axes is timed[-1])
+    timed[-1].set_xlabel("seconds")
 
 
-def _known_end_s(seen: Seen) -> float | None:
+def known_end_s(seen: Seen) -> float | None:
     """Where the last of what has a time ends, in seconds; None when nothing has one."""
     import numpy as np
 
@@ -183,9 +183,8 @@ def _title(seen: Seen) -> str:
     about = [f"speaker {seen.speaker}"] if seen.speaker else []
     about += [f"fold {seen.fold}"] if seen.fold else []
     if seen.labels is not None:
-        names = ("sentiment", "happy", "sad", "anger", "surprise", "disgust", "fear")
-        told = [f"{name} {label:.2g}" for name, label in zip(names, seen.labels, strict=False)]
-        about.append(", ".join(t for t, label in zip(told, seen.labels, strict=False) if label))
+        told = zip(LABELS, seen.labels, strict=True)
+        about.append(", ".join(f"{name} {label:.2g}" for name, label in told if label))
     if seen.missing:
         about.append(f"not there: {', '.join(seen.missing)}")
     return "\n".join([*parts, *(["  |  ".join(a for a in about if a)] if about else [])])

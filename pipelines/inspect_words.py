@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.inspect_shard import Seen
+from pipelines.inspect_utterance import Seen
 
 N_LANES = 4
+MOST_EDGED = 300
 CHARACTERS_ACROSS = 165  # of the font used, over the width of the axes
 FILL, INK = "#cfe3ee", "#1f2328"
 
@@ -53,22 +54,24 @@ def lanes(spans: list[Span], end: float) -> list[tuple[int, bool]]:
     for span in spans:
         width = (len(span.word) + 1) * per_character
         free = [lane for lane in range(N_LANES) if taken[lane] <= span.start + 1e-9]
-        has_room = bool(free) and bool(span.word) and span.start + width <= end * 1.02
+        has_room = bool(free) and bool(span.word) and span.start + width <= end
         lane = free[0] if free else min(range(N_LANES), key=lambda k: taken[k])
         taken[lane] = max(taken[lane], span.end, span.start + width if has_room else 0.0)
         found.append((lane, has_room))
     return found
 
 
-def draw_words(axes: Any, spans: list[Span], caption: str) -> bool:
-    """Draws a bar a word, and its text where there is room. The axis is in seconds: True."""
-    end = max(span.end for span in spans)
+def draw_words(axes: Any, spans: list[Span], caption: str, end: float) -> None:
+    """Draws a bar a word on an axis from 0 to ``end``, and its text where there is room."""
     placed = lanes(spans, end)
+    edge = 0.6 if len(spans) <= MOST_EDGED else 0.0  # else edges would be all that is seen
     for lane in range(N_LANES):
         bars = [
             (s.start, s.end - s.start) for s, (k, _) in zip(spans, placed, strict=True) if k == lane
         ]
-        axes.broken_barh(bars, (-lane - 0.8, 0.7), facecolor=FILL, edgecolor="white", linewidth=0.6)
+        axes.broken_barh(
+            bars, (-lane - 0.8, 0.7), facecolor=FILL, edgecolor="white", linewidth=edge
+        )
     n_shown = 0
     for span, (lane, has_room) in zip(spans, placed, strict=True):
         if has_room:
@@ -83,5 +86,5 @@ def draw_words(axes: Any, spans: list[Span], caption: str) -> bool:
     axes.set_ylim(-n_used - 0.1, 0.1)
     axes.set_yticks([])
     axes.set_title(caption, loc="left", fontsize=9, color=INK)
+    axes.set_xlim(0, end)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    return True

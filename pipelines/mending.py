@@ -17,7 +17,8 @@ from typing import Any
 from featurize.errors import TrimodalError
 from pipelines.manifest import Table, deciding
 from pipelines.mending_settings import FOLDER, flags_for
-from pipelines.verify import Checked, Verification
+from pipelines.verify import Verification
+from pipelines.verify_file import Checked
 
 CONFIG = "SETTINGS.toml"  # stands for a settings file that no header tells
 USUAL_REJECT_SHARE = 0.2  # the default of --max-reject-share

@@ -21,22 +21,19 @@ def flags_for(stage: str, config: Config) -> tuple[list[str], Config]:
         KeyError: ``config`` is not one of this stage's own making.
         TrimodalError: what it names is not installed here.
     """
+    if stage == "decode":
+        return _decode(config)
     rules: dict[str, Callable[[Config], tuple[list[str], Config]]] = {
-        "decode": _decode,
-        "audio": _audio,
+        "audio": lambda config: ([], _extracting().of("audio")),
         "video": _video,
         "text": _text,
-        "targets": _targets,
+        "targets": lambda config: ([], _extracting().of("targets")),
     }
-    return rules[stage](config)
-
-
-def _audio(_: Config) -> tuple[list[str], Config]:
-    return [], _extracting().of("audio")
-
-
-def _targets(_: Config) -> tuple[list[str], Config]:
-    return [], _extracting().of("targets")
+    flags, resulting = rules[stage](config)
+    stored = {key: config[key] for key in ("encoding", "compression") if key in config}
+    for key, value in stored.items():
+        flags += [f"--{key}", value]
+    return flags, resulting | stored
 
 
 def _video(config: Config) -> tuple[list[str], Config]:
@@ -87,4 +84,6 @@ def _decode(config: Config) -> tuple[list[str], Config]:
 def _extracting(video: Config | None = None, glove: str | None = None) -> Any:
     from pipelines.extract import ExtractSettings
 
-    return ExtractSettings.load(Settings(PRESET), video=video or {}, glove=glove, device="auto")
+    return ExtractSettings.load(
+        Settings(PRESET), video=video or {}, glove=glove, store={}, device="auto"
+    )

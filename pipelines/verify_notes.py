@@ -2,16 +2,13 @@
 
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pipelines.verify_file import Checked
 from pipelines.workspace import MODALITIES
 from pipelines.workspace_files import WorkspaceFiles
 
-if TYPE_CHECKING:
-    from pipelines.verify import Checked
 
-
-def notes_on(found: WorkspaceFiles, shards: Container[int], read: "Sequence[Checked]") -> list[str]:
+def notes_on(found: WorkspaceFiles, shards: Container[int], read: Sequence[Checked]) -> list[str]:
     """Lines about leftovers, strangers, files of another manifest, and what is not there."""
     notes = [*_about_names(found), *_about_others(read)]
     if any(checked.file.stage == "prepare" and checked.is_damaged for checked in read):
@@ -32,7 +29,7 @@ def _about_names(found: WorkspaceFiles) -> Iterator[str]:
         )
 
 
-def _about_others(read: "Sequence[Checked]") -> Iterator[str]:
+def _about_others(read: Sequence[Checked]) -> Iterator[str]:
     for stage in ("decode", *MODALITIES):
         others = [
             c.file.path for c in read if c.file.stage == stage and c.differs and not c.is_damaged

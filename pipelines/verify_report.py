@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipelines.mending import Command
-from pipelines.verify import Checked, Verification
+from pipelines.verify import Verification
+from pipelines.verify_file import Checked
 
 N_IDS_SHOWN = 10  # of a file; the rest is in --json
 
@@ -30,7 +31,7 @@ def final_line(result: Verification) -> str:
     return (
         f"verify: {_counted(len(result.files), 'file')}, "
         f"{_counted(result.n_utterances, 'utterance')}, "
-        f"{_size(result.n_bytes)}, {what}; {result.seconds:.1f} s"
+        f"{byte_size(result.n_bytes)}, {what}; {result.seconds:.1f} s"
     )
 
 
@@ -89,7 +90,8 @@ def _counted(n: int, what: str) -> str:
     return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
-def _size(n_bytes: float) -> str:
+def byte_size(n_bytes: float) -> str:
+    """84100000000 -> "84.1 GB"."""
     for unit in ("B", "kB", "MB", "GB"):
         if n_bytes < 1000:
             return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
