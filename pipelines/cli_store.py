@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
     from pipelines.mending import Command
     from pipelines.verify import Verification
+    from pipelines.workspace_files import WorkspaceFiles
 
 
 @click.command()
 @click.argument("work", type=FOLDER)
 @parallel_options
-@click.option("--redo", is_flag=True, help="Make what is damaged again, then check once more.")
+@click.option("--redo", is_flag=True, help="Make what is damaged again, then check it once more.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every damaged utterance.")
 def verify(work: Path, jobs: int | None, shards: str | None, redo: bool, as_json: bool) -> None:
     """Read every file again and check it; name what is damaged, and how to mend it.
@@ -32,10 +33,14 @@ def verify(work: Path, jobs: int | None, shards: str | None, redo: bool, as_json
     """
     from pipelines.mending import commands
     from pipelines.verify_report import as_object, final_line, lines
+    from pipelines.workspace import Workspace
+    from pipelines.workspace_files import list_files
 
     if redo and as_json:
         raise UsageError("give --redo or --json, not both")
-    result = _checked(work, jobs, shards)
+    found = list_files(Workspace(work))
+    chosen = frozenset(launch.chosen_shards(found.n_shards, shards))
+    result = _checked(found, chosen, jobs)
     mending = commands(work, result)
     if as_json:
         click.echo(json.dumps(as_object(result, mending), indent=2, ensure_ascii=False))
@@ -45,25 +50,22 @@ def verify(work: Path, jobs: int | None, shards: str | None, redo: bool, as_json
     if redo and not result.is_sound:
         click.echo(final_line(result))
         _mend(mending)
-        result = _checked(work, jobs, shards)
+        mended = frozenset(c.file.shard for c in result.damaged if c.file.shard is not None)
+        result = _checked(list_files(Workspace(work)), mended, jobs)
     if not result.is_sound:
         raise ShardError(final_line(result))
     if not as_json:
         click.echo(final_line(result))
 
 
-def _checked(work: Path, jobs: int | None, shards: str | None) -> "Verification":
+def _checked(found: "WorkspaceFiles", shards: frozenset[int], jobs: int | None) -> "Verification":
     from joblib import cpu_count
 
     from pipelines.progress import byte_bar
     from pipelines.verify import verify as check
-    from pipelines.workspace import Workspace
-    from pipelines.workspace_files import list_files
 
-    found = list_files(Workspace(work))
-    chosen = frozenset(launch.chosen_shards(found.n_shards, shards))
-    with byte_bar("verify", sum(file.n_bytes for file in found.chosen(chosen))) as advance:
-        return check(found, chosen, jobs=jobs or cpu_count(), progress=advance)
+    with byte_bar("verify", sum(file.n_bytes for file in found.chosen(shards))) as advance:
+        return check(found, shards, jobs=jobs or cpu_count(), progress=advance)
 
 
 def _mend(mending: "Sequence[Command]") -> None:

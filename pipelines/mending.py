@@ -21,6 +21,7 @@ from pipelines.verify import Verification
 from pipelines.verify_file import Checked
 
 CONFIG = "SETTINGS.toml"  # stands for a settings file that no header tells
+IMPORTED_FROM = "imported_from"  # setting of features that were extracted elsewhere
 USUAL_REJECT_SHARE = 0.2  # the default of --max-reject-share
 # Settings that come from the software itself, so that no settings file brings them back.
 _BY_VERSION = frozenset({"architecture", "engine", "likelihood", "normaliser", "vectors"})
@@ -77,20 +78,36 @@ def _of_shards(
         header = checked.made or (known[0] if known else None)
         key = repr(deciding(header.config)) if header else ""
         groups.setdefault(key, []).append(replace(checked, made=header))
-    start = ["decode", str(work)] if stage == "decode" else ["extract", str(work), stage]
     for members in groups.values():
         numbers = [c.file.shard for c in members if c.file.shard is not None]
-        command = Command([*start, "--shards", shard_list(numbers)])
         header = members[0].made
+        config = header.config if header else {}
+        command = Command([*_start(work, stage, config), "--shards", shard_list(numbers)])
         if header is None:
             command.words += ["--config", CONFIG]
             command.open_points.append(f"{CONFIG}: the settings of before, which no shard tells")
+        elif IMPORTED_FROM in config:
+            command.open_points.append(f"{command.words[3]}: say where it is")
         else:
-            _add_settings(command, stage, header.config)
-            _add_reject_share(command, known)
+            _add_settings(command, stage, config)
+        _add_reject_share(command, known)
         if any(checked.is_current is False for checked in members):
             command.words.append("--redo")  # else it refuses to replace what is of other input
         yield command
+
+
+def _start(work: Path, stage: str, config: dict[str, Any]) -> list[str]:
+    if IMPORTED_FROM in config:
+        name = config.get("file_name") or config.get("folder_name")
+        words = ["import", config[IMPORTED_FROM], str(work), f"{FOLDER}/{name}"]
+        is_told = config[IMPORTED_FROM] == "npz" and config.get("hop_s")
+        return [
+            *words,
+            "--modality",
+            stage,
+            *(["--hop-s", str(config["hop_s"])] if is_told else []),
+        ]
+    return ["decode", str(work)] if stage == "decode" else ["extract", str(work), stage]
 
 
 def _add_settings(command: Command, stage: str, config: dict[str, Any]) -> None:
