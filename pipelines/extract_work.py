@@ -55,7 +55,7 @@ def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
             end_s=utterance.end_s,
             sample_rate_hz=settings.lfbe.sample_rate_hz,
         )
-        return {"features": lfbe(wave, settings.lfbe)}
+        return {"features": lfbe(wave, settings.lfbe.sample_rate_hz, settings.lfbe)}
 
     fields = {"features": ((settings.lfbe.n_bins,), settings.store.audio)}
     tools = _versions("torchaudio", "av")

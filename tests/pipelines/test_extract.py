@@ -52,7 +52,7 @@ def test_audio_is_the_lfbe_of_the_segment(work: Path) -> None:
     for utterance_id, arrays in content.items():
         u = utterances[utterance_id]
         wave = read_audio(workspace.corpus_root / str(u.audio), start_s=u.start_s, end_s=u.end_s)
-        np.testing.assert_array_equal(arrays["features"], lfbe(wave).astype(np.float16))
+        np.testing.assert_array_equal(arrays["features"], lfbe(wave, 16000).astype(np.float16))
 
 
 def test_video_is_the_network_s_output(work: Path) -> None:
