@@ -32,6 +32,7 @@ from pipelines.manifest import (
 )
 
 MODALITIES = ("audio", "video", "text", "targets")
+IMPORTED_FROM = "imported_from"  # setting of features that were extracted elsewhere
 
 
 class Workspace:
