@@ -1,6 +1,5 @@
 """The command line: one command a stage. Bodies only join settings, stages and the screen."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,16 @@ import click
 
 from featurize.errors import TrimodalError, UsageError
 from pipelines import __version__, launch
-from pipelines.settings import PRESETS
-
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
+from pipelines.cli_exchange import export_group, import_group
+from pipelines.options import (
+    FILE,
+    FOLDER,
+    cut_options,
+    device_option,
+    redo_option,
+    settings_options,
+    stage_options,
+)
 
 
 class _Failure(click.ClickException):
@@ -37,40 +42,6 @@ class _Commands(click.Group):
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise _Failure(f"{where}{error.strerror or error}", 1) from None
-
-
-def _options(*decorators: Callable) -> Callable:
-    def decorate(function: Callable) -> Callable:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-settings_options = _options(
-    click.option("--preset", type=click.Choice(PRESETS), default="paper", show_default=True,
-                 help="Settings to start from."),
-    click.option("--config", "config_file", type=FILE, help="TOML file over the preset."),
-)  # fmt: skip
-cut_options = _options(
-    click.option("--shard-size", type=int, help="Utterances a shard."),
-    click.option("--seed", type=int, help="Seed of the shuffle into shards."),
-)
-stage_options = _options(
-    click.option("--jobs", type=click.IntRange(1), help="Worker processes [default: all cores]."),
-    click.option("--shards", metavar="A:B", help="Only shards A to B-1, e.g. 0:100."),
-    click.option("--redo", is_flag=True,
-                 help="Make again what was made with other settings, and what holds rejects."),
-    click.option("--max-reject-share", type=click.FloatRange(0, 1), default=0.2, show_default=True,
-                 help="Fail when more than this share is rejected."),
-)  # fmt: skip
-device_option = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
-)
-redo_option = click.option(
-    "--redo", is_flag=True, help="Replace what was made with other settings."
-)
 
 
 @click.group(
@@ -410,3 +381,7 @@ def demo(folder: Path, jobs: int | None) -> None:
         main.main(words, prog_name="trimodal", standalone_mode=False)
 
     run_demo(folder, jobs, run_command)
+
+
+main.add_command(export_group)
+main.add_command(import_group)
