@@ -9,13 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 from featurize.atomic import remove_stale, write_text
 from featurize.errors import StaleError, UsageError
+from pipelines.file_digest import file_digest
 from pipelines.manifest import read_object
-
-BLOCK_BYTES = 16 * 1024**2
 
 
 class Ledger:
@@ -94,12 +91,3 @@ class Ledger:
 
     def _write(self) -> None:
         write_text(self._path, json.dumps(self._content, indent=1, sort_keys=True) + "\n")
-
-
-def file_digest(path: Path) -> str:
-    """xxh3_128 of a file's bytes, in hex."""
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
