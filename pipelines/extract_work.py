@@ -8,7 +8,7 @@ import functools
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from math import nan
 from pathlib import Path
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from featurize.shards import FieldSpec
     from featurize.vgg import VggConfig, VggExtractor
 
-N_LABELS = 7  # sentiment and six emotions
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "`": "'"})
 
 
@@ -44,7 +43,7 @@ def normalise_transcript(text: str) -> list[str]:
 
 
 def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
-    """Writes (T, 40) float16 LFBE of each utterance."""
+    """Writes (T, 40) LFBE of each utterance."""
     from featurize.lfbe import lfbe
     from featurize.media import read_audio
 
@@ -58,22 +57,24 @@ def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
         )
         return {"features": lfbe(wave, settings.lfbe)}
 
-    fields = {"features": ((settings.lfbe.n_bins,), "float16")}
-    return _write(unit, "audio", fields, _versions("torchaudio", "av"), _each(unit, features))
+    fields = {"features": ((settings.lfbe.n_bins,), settings.store.audio)}
+    tools = _versions("torchaudio", "av")
+    return _write(unit, "audio", fields, tools, _each(unit, features), settings.store.compression)
 
 
 def video_work(settings: ExtractSettings, unit: Unit) -> Outcome:
-    """Writes (F, 4096) float16 VGG-16 vectors and their (F,) times in seconds."""
+    """Writes (F, 4096) VGG-16 vectors and their (F,) times in seconds."""
     from featurize.vgg import N_FEATURES
 
     network = _vgg(settings.vgg, settings.device)
-    fields = {"features": ((N_FEATURES,), "float16"), "times_s": ((), "float32")}
+    fields = {"features": ((N_FEATURES,), settings.store.video), "times_s": ((), "float32")}
     found = _through_network(network, settings.vgg.batch_size, _frames(unit, settings.fps))
-    return _write(unit, "video", fields, {**network.resolved, **_versions("av")}, found)
+    tools = {**network.resolved, **_versions("av")}
+    return _write(unit, "video", fields, tools, found, settings.store.compression)
 
 
 def text_work(settings: ExtractSettings, unit: Unit) -> Outcome:
-    """Writes (W, D) float16 GloVe vectors and (W, 2) start and end of each word, NaN if unknown."""
+    """Writes (W, D) GloVe vectors and (W, 2) start and end of each word in s, NaN if unknown."""
     import numpy as np
 
     table = _glove(str(settings.text.glove), settings.text.oov)
@@ -86,37 +87,32 @@ def text_work(settings: ExtractSettings, unit: Unit) -> Outcome:
         times = np.array([(start, end) for _, start, end in words], dtype=np.float32)
         return {"features": table([word for word, _, _ in words]), "times_s": times}
 
-    fields = {"features": ((table.dimension,), "float16"), "times_s": ((2,), "float32")}
-    return _write(
-        unit, "text", fields, {**table.identity, **_versions("gensim")}, _each(unit, features)
-    )
+    fields = {"features": ((table.dimension,), settings.store.text), "times_s": ((2,), "float32")}
+    tools = {**table.identity, **_versions("gensim")}
+    return _write(unit, "text", fields, tools, _each(unit, features), settings.store.compression)
 
 
 def targets_work(_: ExtractSettings, unit: Unit) -> Outcome:
     """Writes what the trainer learns from: characters, speaker, fold and labels."""
     import numpy as np
 
+    from featurize.shards import NO_LABELS, TARGET_COLUMNS, TARGET_FIELDS
+
     words_of = _words(unit)
 
-    def as_bytes(text: str) -> "np.ndarray":
-        return np.frombuffer(text.encode(), dtype=np.uint8)
-
     def features(utterance: Utterance) -> dict[str, "np.ndarray"]:
-        labels = [] if utterance.labels is None else [utterance.labels]
+        text = " ".join(word for word, _, _ in words_of(utterance))
+        return {"characters": np.frombuffer(text.encode(), dtype=np.uint8)}
+
+    def columns(utterance: Utterance) -> dict[str, Any]:
         return {
-            "characters": as_bytes(" ".join(word for word, _, _ in words_of(utterance))),
-            "speaker": as_bytes(utterance.speaker),
-            "fold": as_bytes(utterance.fold or ""),
-            "labels": np.array(labels, dtype=np.float32).reshape(-1, N_LABELS),
+            "speaker": utterance.speaker,
+            "fold": utterance.fold or "",
+            "labels": NO_LABELS if utterance.labels is None else utterance.labels,
         }
 
-    fields: dict[str, tuple[tuple[int, ...], str]] = {
-        "characters": ((), "uint8"),
-        "speaker": ((), "uint8"),
-        "fold": ((), "uint8"),
-        "labels": ((N_LABELS,), "float32"),
-    }
-    return _write(unit, "targets", fields, {}, _each(unit, features))
+    found = _each(unit, features)
+    return _write(unit, "targets", TARGET_FIELDS, {}, found, columns=(TARGET_COLUMNS, columns))
 
 
 # An utterance with its arrays, or with the error that rejects it.
@@ -134,10 +130,17 @@ def _each(unit: Unit, features: Callable[[Utterance], "dict[str, np.ndarray]"]) 
 
 
 def _write(
-    unit: Unit, modality: str, fields: "FieldSpec", tools: dict[str, Any], found: Iterable[Found]
+    unit: Unit,
+    modality: str,
+    fields: "FieldSpec",
+    tools: dict[str, Any],
+    found: Iterable[Found],
+    compression: str = "none",
+    columns: tuple[Mapping[str, Any], Callable[[Utterance], dict[str, Any]]] | None = None,
 ) -> Outcome:
     from featurize.shards import ShardWriter
 
+    spec, columns_of = columns or ({}, lambda _: {})
     n_done, reasons = 0, []
     with ShardWriter(
         unit.output,
@@ -146,12 +149,14 @@ def _write(
         config=unit.config,
         fingerprint=unit.fingerprint,
         tools=tools,
+        columns=spec,
+        compression=compression,
     ) as writer:
         for utterance, arrays in found:
             try:
                 if isinstance(arrays, TrimodalError):
                     raise arrays
-                writer.add(utterance.id, arrays)
+                writer.add(utterance.id, arrays, columns_of(utterance))
                 n_done += 1
             except TrimodalError as error:
                 reasons.append(reason_of(error, unit.root, utterance))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from model.store import FeatureStore, Statistics, Utterance
+    from model.data import Rows
+    from model.store import FeatureStore, Statistics
 
 # What has to be as it was in pretraining for its encoder to be the same function.
 ENCODER_SETTINGS = (
@@ -115,8 +116,8 @@ class _Inputs:
     """The two folds, and what is computed once for all seeds."""
 
     store: FeatureStore
-    train_set: list[Utterance]
-    dev_set: list[Utterance]
+    train_set: Rows
+    dev_set: Rows
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -128,7 +129,7 @@ class _Inputs:
     def positive_weight(self) -> Tensor:
         from model.tasks import positive_weights
 
-        return positive_weights(self.train_set)
+        return positive_weights(self.store.emotions[self.train_set])
 
 
 def _network(

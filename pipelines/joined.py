@@ -70,13 +70,13 @@ def joined_shard(workspace: Workspace, number: int) -> Iterator[Joined]:
 
 def joined_lengths(workspace: Workspace, number: int) -> Iterator[tuple[Utterance, dict[str, int]]]:
     """Yields what ``joined_shard`` will, as rows a modality (those that it has); reads no array."""
-    from featurize.shards import ShardReader
+    from featurize.shards import ShardIndex
 
     rows: dict[str, dict[str, int]] = {}
     for modality, path in _paths(workspace, number).items():
         field = "characters" if modality == "targets" else "features"
-        with ShardReader(path) as reader:
-            rows[modality] = dict(zip(reader.ids, reader.lengths(field).tolist(), strict=True))
+        index = ShardIndex(path)
+        rows[modality] = dict(zip(index.ids, index.lengths(field).tolist(), strict=True))
     for utterance in workspace.selected_shard(number):
         lengths = {m: rows[m][utterance.id] for m in rows if utterance.id in rows[m]}
         if lengths.pop("targets", None) is not None and lengths:

@@ -45,8 +45,8 @@ def pretrain(
 
     chosen_device = choose_device(device)
     store = FeatureStore(work / "features", n_stacked_frames=model.n_stacked_frames)
-    train_set, dev_set = split_by_hash(store.utterances, train.dev_fraction)
-    speakers = sorted({utterance.speaker for utterance in store.utterances})
+    train_set, dev_set = split_by_hash(store.ids, train.dev_fraction)
+    speakers = store.speakers
     config = {
         "kind": "multitask",
         "model": asdict(model),

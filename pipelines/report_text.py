@@ -66,7 +66,7 @@ class Source:
 
 def read_source(work: Path) -> Source:
     """From the decode table and the first shard of each modality that can be read."""
-    from featurize.shards import ShardReader
+    from featurize.shards import ShardIndex
     from pipelines.manifest import read_header
 
     parts: dict[str, dict[str, Any]] = {}
@@ -78,8 +78,8 @@ def read_source(work: Path) -> Source:
     for modality in MODALITIES:
         for path in sorted((work / "features").glob(f"shard-*.{modality}.h5"))[:1]:
             try:
-                with ShardReader(path) as shard:
-                    parts[modality] = dict(flat({**shard.tools, **shard.config}))
+                shard = ShardIndex(path)
+                parts[modality] = dict(flat({**shard.tools, **shard.config}))
             except ShardError:
                 continue
     return Source(work, parts)

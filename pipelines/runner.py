@@ -14,7 +14,7 @@ from typing import Any
 
 from featurize.atomic import remove_stale
 from featurize.errors import ShardError, StageError, StaleError
-from featurize.shards import ShardReader
+from featurize.shards import ShardIndex, ShardReader
 from pipelines.manifest import Reject, Table, Utterance, read_header, read_table
 
 
@@ -163,9 +163,9 @@ def made_with(path: Path) -> Table | None:
         return None
     if path.suffix == ".jsonl":
         return read_header(path)
-    with ShardReader(path) as shard:
-        rejects = [Reject(**reject) for reject in shard.rejects]
-        return Table(shard.modality, shard.config, shard.fingerprint, rejects=rejects, n=len(shard))
+    shard = ShardIndex(path)
+    rejects = [Reject(**reject) for reject in shard.rejects]
+    return Table(shard.modality, shard.config, shard.fingerprint, rejects=rejects, n=len(shard))
 
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:

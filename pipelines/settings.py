@@ -22,6 +22,7 @@ SECTIONS = (
     "audio",
     "video",
     "text",
+    "store",
     "model",
     "pretrain",
     "finetune",

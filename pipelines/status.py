@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from featurize.atomic import write_text
 from featurize.errors import ShardError, UsageError
-from featurize.shards import ShardReader
+from featurize.shards import ShardIndex
 from pipelines.manifest import Reject, Table, deciding
 from pipelines.runner import made_with
 from pipelines.workspace import MODALITIES, Workspace
@@ -29,8 +29,8 @@ class Survey(NamedTuple):
 def workspace_status(work: Path) -> dict[str, Any]:
     """Accounts for every utterance found in the corpus.
 
-    Returns keys ``work``, ``corpus``, ``root``, ``is_demo``, ``n_utterances``, ``hours`` (None
-    before audio is extracted), ``stages`` and ``rejects``. In each stage
+    Returns keys ``work``, ``corpus``, ``root``, ``is_demo``, ``n_utterances``, ``hours`` (of
+    audio; None when unknown), ``stages`` and ``rejects``. In each stage
     ``in = done + rejected + dropped + pending``, and the next stage's ``in`` is this one's
     ``done``. ``rejects`` lists {"stage", "reason", "n"}, most frequent first. A shard made from
     other input than there is now (another manifest, another selection) counts as still to do.
@@ -165,12 +165,15 @@ def _n_selected(workspace: Workspace) -> int | None:
         return None
 
 
-def _hours(workspace: Workspace, audio: Sequence[Table | None]) -> float:
+def _hours(workspace: Workspace, audio: Sequence[Table | None]) -> float | None:
+    """Of the audio there is; None where rows of imported features have no constant shift."""
     length_s = 0.0
     for number, header in enumerate(audio):
         if header:
-            with ShardReader(workspace.output_path(number, "audio")) as shard:
-                length_s += float(shard.lengths("features").sum()) * header.config["hop_s"]
+            if not header.config.get("hop_s"):
+                return None
+            shard = ShardIndex(workspace.output_path(number, "audio"))
+            length_s += float(shard.lengths("features").sum()) * header.config["hop_s"]
     return length_s / 3600
 
 

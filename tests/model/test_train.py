@@ -1,5 +1,6 @@
 """The loop itself, on the simplest model and task; whole runs are tested with the stages."""
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from model import checkpoint
 from model.config import TrainConfig
 from model.metrics import weighted_accuracy
 from model.schedule import inverse_square_root
-from model.store import Utterance
 from model.tasks import Predictions, best_mean, edit_distance, positive_weights
 from model.train import choose_device, fit
 
@@ -42,14 +42,16 @@ class Line:
     spoilt_at: int = -1  # index of a batch, over all epochs
     n_made: int = 0
     wait_s: float = 0.0
-    utterances: tuple = tuple(range(20))
+    rows: tuple = tuple(range(20))
 
-    def shuffled(self, seed: int, epoch: int):
+    def shuffled(self, seed: int, epoch: int, first_batch: int = 0):
         rng = np.random.default_rng([seed, epoch])
-        for _ in range(4):
-            spoilt = self.n_made == self.spoilt_at
-            self.n_made += 1
-            yield Numbers(rng.normal(size=5) * (math.nan if spoilt else 1))
+        for number in range(4):
+            numbers = rng.normal(size=5)
+            if number >= first_batch:
+                spoilt = self.n_made == self.spoilt_at
+                self.n_made += 1
+                yield Numbers(numbers * (math.nan if spoilt else 1))
 
 
 class FitLine:
@@ -110,6 +112,31 @@ def test_stopped_and_started_again_ends_the_same(tmp_path: Path, n_epochs: int) 
         run_fit(tmp_path / "broken", progress=stop)
     broken, _ = run_fit(tmp_path / "broken")
     assert torch.equal(whole.weight, broken.weight) and torch.equal(whole.bias, broken.bias)
+
+
+@pytest.mark.parametrize("n_steps", [1, 6, 7, 11])
+def test_stopped_in_mid_epoch_ends_the_same(tmp_path: Path, monkeypatch, n_steps: int) -> None:
+    class Stopping(FitLine):
+        n_left = n_steps
+
+        def loss(self, model: nn.Module, batch: Numbers):
+            if not self.n_left:
+                raise KeyboardInterrupt
+            self.n_left -= 1
+            return super().loss(model, batch)
+
+    whole, _ = run_fit(tmp_path / "whole")
+    monkeypatch.setattr("model.train.CHECKPOINT_EVERY_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run_fit(tmp_path / "broken", task=Stopping())
+    kept = checkpoint.load_checkpoint(tmp_path / "broken" / checkpoint.CHECKPOINT)["state"]
+    assert (kept["step"], kept["n_batches"]) == (n_steps, n_steps % 4)
+    broken, _ = run_fit(tmp_path / "broken")
+    assert torch.equal(whole.weight, broken.weight) and torch.equal(whole.bias, broken.bias)
+    logs = [(tmp_path / name / checkpoint.LOG).read_text() for name in ("whole", "broken")]
+    first, second = ([json.loads(line) for line in log.splitlines()] for log in logs)
+    for key in ("epoch", "step", "train_loss", "dev_loss", "epoch_share", "lr"):
+        assert [line[key] for line in first] == [line[key] for line in second]
 
 
 def test_stopped_while_writing_ends_the_same(tmp_path: Path, monkeypatch) -> None:
@@ -197,9 +224,8 @@ def test_edit_distance_by_hand() -> None:
 
 def test_positive_weights_by_hand() -> None:
     shown = [(True, i < 2, i < 1, False, i < 3, i % 2 == 0) for i in range(4)]
-    utterances = [Utterance("u", "s", 1, "", "", emotions) for emotions in shown]
     expected = [1 / 20, 1.0, 3.0, 4.0, 1 / 3, 1.0]
-    torch.testing.assert_close(positive_weights(utterances), torch.tensor(expected))
+    torch.testing.assert_close(positive_weights(np.array(shown)), torch.tensor(expected))
 
 
 def test_best_mean_skips_what_is_undefined() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from featurize.shards import ShardWriter
+from featurize.shards import TARGET_COLUMNS, TARGET_FIELDS, ShardWriter
 from model.config import ModelConfig, TrainConfig
 
 N_BINS, N_VIDEO, N_TEXT, N_EMOTIONS = 40, 12, 8, 6
@@ -17,17 +17,8 @@ FIELDS = {
     "audio": {"features": ((N_BINS,), "float16")},
     "video": {"features": ((N_VIDEO,), "float16"), "times_s": ((), "float32")},
     "text": {"features": ((N_TEXT,), "float16"), "times_s": ((2,), "float32")},
-    "targets": {
-        "characters": ((), "uint8"),
-        "speaker": ((), "uint8"),
-        "fold": ((), "uint8"),
-        "labels": ((N_EMOTIONS + 1,), "float32"),
-    },
+    "targets": TARGET_FIELDS,
 }
-
-
-def _bytes(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode(), np.uint8)
 
 
 def _utterance(i: int, rng: np.random.Generator, traces: dict) -> dict:
@@ -42,10 +33,12 @@ def _utterance(i: int, rng: np.random.Generator, traces: dict) -> dict:
         "video": {"features": video, "times_s": np.zeros(n_video)},
         "text": {"features": text, "times_s": np.zeros((n_words, 2))},
         "targets": {
-            "characters": _bytes("abc cab"[: 3 + speaker]),
-            "speaker": _bytes(f"id{speaker:05d}"),
-            "fold": _bytes(("train", "train", "dev", "test")[i % 4]),
-            "labels": np.array([[0, *emotions]]),
+            "characters": np.frombuffer(b"abc cab"[: 3 + speaker], np.uint8),
+        },
+        "columns": {
+            "speaker": f"id{speaker:05d}",
+            "fold": ("train", "train", "dev", "test")[i % 4],
+            "labels": [0, *emotions],
         },
     }
 
@@ -64,13 +57,20 @@ def write_features(work: Path, n: int = 48, n_per_shard: int = 16) -> Path:
             for modality, fields in FIELDS.items():
                 path = work / "features" / f"shard-{start // n_per_shard:05d}.{modality}.h5"
                 writer = ShardWriter(
-                    path, modality=modality, fields=fields, config={}, fingerprint="f", tools={}
+                    path,
+                    modality=modality,
+                    fields=fields,
+                    columns=TARGET_COLUMNS if modality == "targets" else {},
+                    config={},
+                    fingerprint="f",
+                    tools={},
                 )
                 writers[modality] = stack.enter_context(writer)
             for i in range(start, min(start + n_per_shard, n)):
                 arrays = _utterance(i, rng, traces)
                 for modality, writer in writers.items():
-                    writer.add(f"id{i % 3:05d}/v/{i:05d}", arrays[modality])
+                    utterance_id = f"id{i % 3:05d}/v/{i:05d}"
+                    writer.add(utterance_id, arrays[modality], arrays["columns"])
     return work
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from featurize.errors import StaleError, TrainError, UsageError
-from featurize.shards import ShardWriter
+from featurize.shards import TARGET_COLUMNS, TARGET_FIELDS, ShardWriter
 from model.config import EMOTIONS, ModelConfig, TrainConfig
 from model.metrics import choose_threshold, weighted_accuracy, weighted_f1
 from model.tasks import Predictions
@@ -48,12 +48,11 @@ def write_features(folder: Path, *, made_by: str = "", seed: int = 0) -> None:
                     features += 2 * labels[i]
                 times = {name: np.zeros((n_rows, *shape)) for name, (shape, _) in fields.items()}
                 writer.add(f"v/{i}", {**times, "features": features})
-    text = {name: ((), "uint8") for name in ("characters", "speaker", "fold")}
-    with _writer(folder, "targets", {**text, "labels": ((7,), "float32")}, made_by) as writer:
+    characters = np.frombuffer(b"hello", np.uint8)
+    with _writer(folder, "targets", TARGET_FIELDS, made_by, TARGET_COLUMNS) as writer:
         for i, fold in enumerate(FOLDS):
-            strings = {"characters": "hello", "speaker": "v", "fold": fold}
-            arrays = {k: np.frombuffer(v.encode(), np.uint8) for k, v in strings.items()}
-            writer.add(f"v/{i}", {**arrays, "labels": labels[i : i + 1].astype(float)})
+            columns = {"speaker": "v", "fold": fold, "labels": labels[i]}
+            writer.add(f"v/{i}", {"characters": characters}, columns)
 
 
 def _times(modality):
@@ -61,11 +60,15 @@ def _times(modality):
     return {} if shape is None else {"times_s": (shape, "float32")}
 
 
-def _writer(folder, modality, fields, made_by):
-    path = folder / f"shard-00000.{modality}.h5"
-    made_by += modality
+def _writer(folder, modality, fields, made_by, columns=None):
     return ShardWriter(
-        path, modality=modality, fields=fields, config={}, fingerprint=made_by, tools={}
+        folder / f"shard-00000.{modality}.h5",
+        modality=modality,
+        fields=fields,
+        columns=columns,
+        config={},
+        fingerprint=made_by + modality,
+        tools={},
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from featurize.glove import load_glove
 from featurize.lfbe import lfbe
 from featurize.media import read_audio, read_frames
-from featurize.shards import ShardReader
+from featurize.shards import ShardIndex, ShardReader
 from featurize.vgg import VggConfig, VggExtractor
 from pipelines.extract_work import normalise_transcript
 from pipelines.workspace import MODALITIES, Workspace
@@ -87,10 +87,14 @@ def test_targets_say_who_what_and_which_fold(work: Path) -> None:
     assert content.keys() == utterances.keys()
     for utterance_id, arrays in content.items():
         u = utterances[utterance_id]
-        assert arrays["speaker"].tobytes().decode() == u.speaker
-        assert arrays["fold"].tobytes().decode() == (u.fold or "")
         assert arrays["characters"].tobytes().decode().split() == normalise_transcript(str(u.text))
-        np.testing.assert_allclose(arrays["labels"], np.array([u.labels]), rtol=1e-6)
+    shards = [ShardIndex(path) for path in sorted((work / "features").glob("*.targets.h5"))]
+    rows = [row for shard in shards for row in zip(shard.ids, shard.columns, strict=True)]
+    assert len(rows) == len(utterances)
+    for utterance_id, row in rows:
+        u = utterances[utterance_id]
+        assert (row["speaker"].decode(), row["fold"].decode()) == (u.speaker, u.fold or "")
+        np.testing.assert_allclose(row["labels"], u.labels, rtol=1e-6)
 
 
 def test_every_utterance_is_there_or_rejected_with_a_reason(work: Path) -> None:

@@ -1,0 +1,264 @@
+"""Reading a shard: what it says of itself (``ShardIndex``), and its arrays (``ShardReader``)."""
+
+import json
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+
+from featurize.errors import ShardError
+from featurize.shards import version1
+from featurize.shards.encodings import decode, is_scaled, stored_dtype
+from featurize.shards.layout import (
+    FORMAT,
+    HEADER,
+    MAX_HEADER_BYTES,
+    MAX_UTTERANCE_BYTES,
+    REJECTS,
+    UTTERANCES,
+    VERSION,
+    Fields,
+    TableColumns,
+    content_digest,
+    damaged,
+    first_line,
+    open_file,
+    read_whole,
+    row_bytes,
+    rows_digest,
+    scale_name,
+    table_dtype,
+)
+from featurize.shards.rows import FileBytes, Rows, open_rows
+
+# What a broken or hostile file makes h5py, numpy and json raise; all of it means a damaged shard.
+Value = TypeVar("Value")
+BROKEN = (KeyError, ValueError, TypeError, OSError, RuntimeError, OverflowError)
+
+
+class ShardIndex:
+    """What a shard says of itself, without its features: opened, checked and closed again.
+
+    Attributes: ``path``, ``version``, ``modality``, ``fingerprint``, ``config``, ``tools``,
+    ``fields`` (name -> (shape of a row, encoding)), ``compression``, ``rejects`` (list of
+    {"id", "stage", "reason"}), ``table`` (NumPy structured array, a row an utterance) and
+    ``columns``, those of its columns that the writer was given, texts as UTF-8 bytes.
+
+    Raises:
+        ShardError: not HDF5, not a shard, a newer version, a table that does not match its digest,
+            a link out of the file, an unexpected type, sizes beyond the file's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._version1: version1.Version1 | None = None
+        file = open_file(self.path)
+        try:
+            self._read(file)
+        except BaseException as error:
+            file.close()
+            if isinstance(error, BROKEN):
+                raise damaged(self.path, first_line(error)) from None
+            raise
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Utterance ids in the order written."""
+        return [raw.decode() for raw in self.table["id"].tolist()]
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """id -> position. Raises ShardError when an id occurs twice."""
+        index = {utterance_id: i for i, utterance_id in enumerate(self.ids)}
+        if len(index) != len(self.ids):
+            raise damaged(self.path, "an utterance occurs more than once")
+        return index
+
+    def lengths(self, field: str) -> np.ndarray:
+        """(n,) int64: rows of ``field`` per utterance."""
+        return self.table[f"{field}_rows"]
+
+    def _read(self, file: h5py.h5f.FileID) -> None:
+        self._read_index(file)
+        file.close()
+
+    def _read_index(self, file: h5py.h5f.FileID) -> None:
+        """Header, table and rejects, of this version or an earlier one."""
+        if h5py.h5a.exists(file, HEADER.encode()):
+            self._read_header(file)
+        elif version1.is_version1(file, self.path):
+            self._version1 = version1.read_index(file, self.path)
+            self.__dict__.update(self._version1.attributes)
+        else:
+            raise ShardError(f"{self.path}: an HDF5 file, but not a trimodal shard")
+        self._check_table()
+        if not all({"id", "stage", "reason"} == set(reject) for reject in self.rejects):
+            raise damaged(self.path, "its list of rejects is none")
+
+    def _read_header(self, file: h5py.h5f.FileID) -> None:
+        header = _typed(json.loads(_header_text(file, self.path)), dict)
+        if header["format"] != FORMAT:
+            raise ShardError(f"{self.path}: an HDF5 file, but not a trimodal shard")
+        self.version = _typed(header["version"], int)
+        if self.version > VERSION:
+            raise ShardError(f"{self.path}: written by a newer trimodal; update this one")
+        self.modality = _typed(header["modality"], str)
+        self.fingerprint = _typed(header["fingerprint"], str)
+        self.config: dict[str, Any] = _typed(header["config"], dict)
+        self.tools: dict[str, Any] = _typed(header["tools"], dict)
+        self.compression = _typed(header["compression"], str)
+        self.fields: Fields = {
+            name: (tuple(_typed(shape, list)), _typed(encoding, str))
+            for name, (shape, encoding) in _typed(header["fields"], dict).items()
+        }
+        digests = _typed(header["digests"], dict)
+        columns = [(name, dtype, tuple(shape)) for name, dtype, shape in header["columns"]]
+        self.table = _read_table(file, self.path, columns, self.fields)
+        if content_digest(self.table.tobytes()) != digests[UTTERANCES]:
+            raise damaged(self.path, "the table does not match its checksum")
+        self.columns = self.table[[name for name, _, _ in columns[1:]]]
+        self.rejects: list[dict[str, str]] = []
+        if REJECTS in digests:
+            content = read_whole(file, self.path, REJECTS, np.dtype(np.uint8)).tobytes()
+            if content_digest(content) != digests[REJECTS]:
+                raise damaged(self.path, "the rejects do not match their checksum")
+            self.rejects = json.loads(content)
+
+    def _check_table(self) -> None:
+        """Rows lie end to end, and no utterance is larger than a reader takes."""
+        for name, (row_shape, encoding) in self.fields.items():
+            starts, rows = self.table[f"{name}_start"], self.table[f"{name}_rows"]
+            is_end_to_end = np.array_equal(starts[1:], np.cumsum(rows)[:-1])
+            if len(rows) and (rows.min() < 0 or starts[0] != 0 or not is_end_to_end):
+                raise damaged(self.path, f"the rows of {name} do not lie end to end")
+            n_bytes = int(rows.max(initial=0)) * max(1, row_bytes(row_shape, encoding))
+            if n_bytes > MAX_UTTERANCE_BYTES:
+                raise damaged(self.path, f"an utterance has {n_bytes} bytes of {name}")
+
+
+class ShardReader(ShardIndex):
+    """Reads one shard; ``reader[i]`` and ``reader.read(id)`` check the digests of what they read.
+
+    Arrays are read-only and, where nothing is compressed or encoded, views of the file: copy what
+    you want to change. They stay good after the reader is closed.
+    """
+
+    def __enter__(self) -> "ShardReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getitem__(self, position: int) -> dict[str, np.ndarray]:
+        return {name: self.array(position, name) for name in self.fields}
+
+    def read(self, utterance_id: str, fields: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+        """Some or all fields of one utterance, by id. Raises KeyError when the shard lacks it."""
+        position = self.index[utterance_id]
+        return {name: self.array(position, name) for name in fields or self.fields}
+
+    def array(self, position: int, field: str) -> np.ndarray:
+        """(n, ...) rows of one field: as stored, but float32 where encoded; read-only.
+
+        Raises:
+            ShardError: they do not match their digest, or cannot be read.
+        """
+        if self._version1 is not None:
+            return self._checked_as_version1(position)[field]
+        start = self.table[f"{field}_start"].item(position)
+        stop = start + self.table[f"{field}_rows"].item(position)
+        stored = self._rows[field](start, stop)
+        scales = self._rows.get(scale_name(field))
+        scale = scales(start, stop) if scales else None
+        if rows_digest(stored, scale) != self.table[f"{field}_xxh3"].item(position):
+            which = f"{self.ids[position]} ({field})"
+            raise damaged(self.path, f"the checksum of {which} does not match")
+        rows = decode(stored, scale, self.fields[field][1])
+        rows.flags.writeable = False
+        return rows
+
+    def damaged(self) -> Iterator[str]:
+        """Yields the id of each utterance whose content does not match its digest."""
+        for position, utterance_id in enumerate(self.ids):
+            try:
+                self[position]
+            except ShardError:
+                yield utterance_id
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._content.close()
+        self._file.close()
+
+    def _read(self, file: h5py.h5f.FileID) -> None:
+        self._read_index(file)
+        self._file = file
+        self._content = FileBytes(self.path)
+        self._rows: dict[str, Rows] = {}
+        for name, row_shape, dtype, in_file in self._datasets():
+            rows = open_rows(file, self.path, in_file, self.compression, self._content)
+            if (rows.dtype, rows.shape[1:]) != (dtype, row_shape):
+                raise damaged(self.path, f"{name} holds {rows.dtype} of shape {rows.shape[1:]}")
+            self._rows[name] = rows
+            field = name if name in self.fields else name.removesuffix("_scale")
+            if field in self.fields and rows.shape[0] != self.lengths(field).sum():
+                raise damaged(self.path, f"{name} has not the rows its table promises")
+        if self.compression == "none":
+            file.close()  # the rest is read past HDF5
+
+    def _datasets(self) -> Iterator[tuple[str, tuple[int, ...], np.dtype, str]]:
+        """(name, shape of a row, dtype, name in the file) of each dataset of rows."""
+        if self._version1 is not None:
+            for name, (row_shape, dtype) in self._version1.fields.items():
+                yield name, row_shape, np.dtype(dtype), f"{name}/data"
+            return
+        for name, (row_shape, encoding) in self.fields.items():
+            yield name, row_shape, stored_dtype(encoding), name
+            if is_scaled(encoding):
+                yield scale_name(name), (), np.dtype(np.float32), scale_name(name)
+
+    def _checked_as_version1(self, position: int) -> dict[str, np.ndarray]:
+        assert self._version1 is not None
+        arrays = {
+            name: self._rows[name](*offsets[position : position + 2].tolist())
+            for name, offsets in self._version1.offsets.items()
+        }
+        self._version1.check(self.path, position, self.ids[position], arrays)
+        return arrays
+
+
+def _header_text(file: h5py.h5f.FileID, path: Path) -> str:
+    attribute = h5py.h5a.open(file, HEADER.encode())
+    dtype = attribute.dtype
+    if dtype.kind != "S" or attribute.shape or dtype.itemsize > MAX_HEADER_BYTES:
+        raise damaged(path, f"its header has type {dtype}")
+    content = np.empty((), dtype)
+    attribute.read(content)
+    return content.item().decode()
+
+
+def _read_table(
+    file: h5py.h5f.FileID, path: Path, columns: TableColumns, fields: Fields
+) -> np.ndarray:
+    """``/utterances``, of exactly the type that columns and fields make it."""
+    dtype = table_dtype(columns, fields)
+    assert dtype.names is not None
+    plain = [dtype[name].base.kind in "Sfiu" for name in dtype.names]
+    if not all(plain) or dtype.names[:1] != ("id",) or dtype["id"].kind != "S":
+        raise damaged(path, f"its table has type {dtype}")
+    table = read_whole(file, path, UTTERANCES, dtype)
+    if table.ndim != 1:
+        raise damaged(path, f"its table has shape {table.shape}")
+    return table
+
+
+def _typed(value: Any, kind: type[Value]) -> Value:
+    if type(value) is not kind:
+        raise TypeError(f"its header holds {str(value)[:40]!r} where {kind.__name__} was expected")
+    return value
