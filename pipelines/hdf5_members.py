@@ -36,7 +36,7 @@ def numeric_matrix(group: Any, name: str, *, max_rows: int, n_columns: int | Non
     import h5py
 
     dataset = member(group, name, h5py.Dataset)
-    shape = dataset.shape or ()
+    shape: tuple[int, ...] = dataset.shape or ()
     if dataset.dtype.kind not in "fiu" or len(shape) != 2 or n_columns not in (None, shape[1]):
         width = "d" if n_columns is None else n_columns
         raise CorpusError(f"{dataset.name} is not a numeric array of shape (n, {width})")

@@ -72,7 +72,7 @@ def import_work(found: Found, modality: str, unit: Unit) -> Outcome:
     from featurize.shards import ShardWriter
 
     n_done, reasons = 0, []
-    fields = {"features": ((found.width,), ENCODING)}
+    fields: dict[str, tuple[tuple[int, ...], str]] = {"features": ((found.width,), ENCODING)}
     if modality in TIMES_SHAPE:
         fields["times_s"] = (TIMES_SHAPE[modality], "float32")
     with (
