@@ -5,6 +5,7 @@ from typing import Any
 
 from featurize.errors import CorpusError
 
+MAX_COLUMNS = 1_000_000
 MAX_CHUNK = 10_000_000  # values; a small array stored in a huge chunk would fill the memory
 
 
@@ -42,6 +43,7 @@ def numeric_matrix(group: Any, name: str, *, max_rows: int, n_columns: int | Non
         raise CorpusError(f"{dataset.name} is not a numeric array of shape (n, {width})")
     if dataset.external or dataset.is_virtual:
         raise CorpusError(f"{dataset.name} keeps its values in another file")
-    if shape[0] > max_rows or math.prod(dataset.chunks or ()) > MAX_CHUNK:
-        raise CorpusError(f"{dataset.name} is too large: {shape[0]} rows, chunks {dataset.chunks}")
+    is_large = shape[0] > max_rows or shape[1] > MAX_COLUMNS
+    if is_large or math.prod(dataset.chunks or ()) > MAX_CHUNK:
+        raise CorpusError(f"{dataset.name} is too large: {shape} in chunks of {dataset.chunks}")
     return dataset

@@ -41,6 +41,8 @@ METADATA = (
 )
 MAX_METADATA = 200  # characters of one of these that are kept
 _PART = re.compile(r"\[\d+\]$")
+# What HDF5 and NumPy raise on damaged files.
+BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 _WHAT = "expected a computational sequence (.csd) of the CMU-MultimodalSDK"
 
 Entries = Mapping[str, list[str]]  # recording -> its entries in the file
@@ -56,13 +58,12 @@ class CsdSource:
     @contextmanager
     def opened(self) -> Iterator[ReadFeatures]:
         """Yields a function that reads the rows of one utterance."""
-        with _opened(self.path) as data:
-            entries = _entries(data)
+        with _opened(self.path) as (data, entries):
 
             def read(utterance: Utterance) -> "dict[str, np.ndarray]":
                 try:
                     return _cut(data, entries, utterance, self.modality)
-                except (OSError, RuntimeError, KeyError, ValueError) as error:
+                except BROKEN as error:
                     raise CorpusError(f"cannot be read ({_first_line(error)})") from None
 
             yield read
@@ -86,18 +87,12 @@ def find_csd(
             f"{workspace.root}: its manifest does not say which stretch of which recording an "
             "utterance is; run `trimodal prepare mosei` again, or import one .npz an utterance"
         )
-    with _opened(path) as data:
-        entries = _entries(data)
-        shared = [name for recording in sorted(wanted & entries.keys())
-                  for name in entries[recording]]  # fmt: skip
+    with _opened(path) as (data, entries):
+        shared = [name for key in sorted(wanted & entries.keys()) for name in entries[key]]
         if not shared:
             raise UsageError(f"{path}: holds none of the {len(wanted)} recordings of this corpus")
-        sampled = shared[:: -(-len(shared) // N_SAMPLED)]
-        try:
-            widths, shifts = _look(data, sampled)
-            metadata = _metadata(data.parent)
-        except CorpusError as error:
-            raise CorpusError(f"{path}: {error}") from None
+        widths, shifts = _look(path, data, shared[:: -(-len(shared) // N_SAMPLED)])
+        metadata = _metadata(data.parent)
     width = widths.most_common(1)[0][0]
     config = {
         IMPORTED_FROM: "csd",
@@ -112,8 +107,8 @@ def find_csd(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Yields the group ``/<name>/data``."""
+def _opened(path: Path) -> Iterator[tuple[Any, Entries]]:
+    """Yields the group ``/<name>/data`` and the names of its entries."""
     import h5py
 
     try:
@@ -125,9 +120,10 @@ def _opened(path: Path) -> Iterator[Any]:
             if len(file) != 1:
                 raise CorpusError(f"{len(file)} groups at its root, not one")
             data = member(member(file, next(iter(file)), h5py.Group), "data", h5py.Group)
-        except (CorpusError, OSError, RuntimeError, KeyError) as error:
+            entries = _entries(data)
+        except (CorpusError, *BROKEN) as error:
             raise CorpusError(f"{path}: {_first_line(error)}; {_WHAT}") from None
-        yield data
+        yield data, entries
 
 
 def _entries(data: Any) -> Entries:
@@ -186,16 +182,25 @@ def _rows(features: Any, chosen: "np.ndarray") -> "np.ndarray":
     return features[first:last][chosen - first]
 
 
-def _look(data: Any, names: list[str]) -> "tuple[Counter[int], np.ndarray]":
-    """Widths of some entries, and the shifts between their first rows in seconds."""
+def _look(path: Path, data: Any, names: list[str]) -> "tuple[Counter[int], np.ndarray]":
+    """Widths of some entries, and the shifts between their first rows in seconds.
+
+    Entries that cannot be read are passed over: each is rejected when its turn comes.
+    """
     import numpy as np
 
     widths: Counter[int] = Counter()
-    shifts = []
+    shifts, problem = [], "no entries"
     for name in names:
-        features, intervals = _entry(data, name)
+        try:
+            features, intervals = _entry(data, name)
+        except (CorpusError, *BROKEN) as error:
+            problem = _first_line(error)
+            continue
         widths[features.shape[1]] += 1
         shifts.append(np.diff(np.sort(intervals[:100, 0])))
+    if not widths:
+        raise CorpusError(f"{path}: {problem}; {_WHAT}")
     return widths, np.concatenate(shifts)
 
 
@@ -211,20 +216,18 @@ def _constant(shifts_s: "np.ndarray") -> float | None:
 
 
 def _metadata(root: Any) -> dict[str, str]:
-    """What the file says of itself; kept short."""
+    """What the file says of itself, kept short; what cannot be read is left out."""
     import h5py
 
-    if "metadata" not in root:
-        return {}
-    metadata = member(root, "metadata", h5py.Group)
     found = {}
     for key in METADATA:
-        if key not in metadata:
+        try:
+            dataset = member(member(root, "metadata", h5py.Group), key, h5py.Dataset)
+            if h5py.check_string_dtype(dataset.dtype) and dataset.shape in ((), (1,)):
+                text = dataset.asstr(errors="replace")[...].reshape(-1)[0]
+                found[key] = str(text)[:MAX_METADATA]
+        except (CorpusError, *BROKEN):
             continue
-        dataset = member(metadata, key, h5py.Dataset)
-        if h5py.check_string_dtype(dataset.dtype) and dataset.shape in ((), (1,)):
-            text = dataset.asstr(errors="replace")[...].reshape(-1)[0]
-            found[key] = str(text)[:MAX_METADATA]
     return found
 
 

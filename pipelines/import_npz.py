@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 NAMES = ("features", "times_s")
+MAX_ROWS = 10_000_000  # or columns
 # What a broken or hostile zip or npy makes Python raise.
 BROKEN = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, RuntimeError, SyntaxError)
 
@@ -145,7 +146,8 @@ def _header(archive: zipfile.ZipFile, name: str) -> "tuple[tuple[int, ...], np.d
         n_bytes = math.prod(shape) * dtype.itemsize
         if dtype.kind not in "fiu" or dtype.hasobject:
             raise CorpusError(f"{name} has dtype {dtype}, want real numbers")
-        if n_bytes > MAX_BYTES or info.file_size != file.tell() + n_bytes:
+        is_odd = min(shape, default=0) < 0 or max(shape, default=0) > MAX_ROWS
+        if is_odd or n_bytes > MAX_BYTES or info.file_size != file.tell() + n_bytes:
             raise CorpusError(f"{name} claims {shape}, which is not what its file holds")
     return shape, dtype
 
@@ -155,4 +157,6 @@ def _array(archive: zipfile.ZipFile, name: str) -> "np.ndarray":
 
     _header(archive, name)
     with archive.open(f"{name}.npy") as file:
-        return npy.read_array(file, allow_pickle=False)
+        array = npy.read_array(file, allow_pickle=False)
+        file.read(1)  # the end: only now zipfile compares the checksum
+        return array

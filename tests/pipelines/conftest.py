@@ -174,7 +174,8 @@ def write_exchanged(
             id=utterance_id, speaker=f"s{i % 3}", audio=f"sound/{i % 2}.wav", video=None,
             start_s=0.5 * i, end_s=0.5 * i + 0.4, text=f"Word {utterance_id}, and Word.",
             labels=tuple(np.round(rng.uniform(0, 3, 7), 3).tolist()) if is_labelled else None,
-            fold=FOLDS[i % 3],
+            fold=FOLDS[i % 3], recording=f"rec{i % 3}", recording_start_s=0.5 * (i // 3),
+            recording_end_s=0.5 * (i // 3 + 1),
         )
         for i, utterance_id in enumerate(ids)
     }  # fmt: skip
