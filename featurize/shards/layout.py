@@ -6,7 +6,7 @@ What stands here holds for the writer and the reader alike; ``docs/shard-format.
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ NAN_FIELDS = frozenset({"times_s"})  # a time may be unknown; a feature may not
 Arrays = Mapping[str, np.ndarray]
 FieldSpec = Mapping[str, tuple[tuple[int, ...], str]]  # name -> (shape of one row, encoding)
 ColumnSpec = Mapping[str, Any]  # name -> "text", or (shape, dtype) of one value an utterance
-TableColumns = Sequence[tuple[str, str, tuple[int, ...]]]  # name, dtype, shape; "id" is the first
+TableColumns = tuple[tuple[str, str, tuple[int, ...]], ...]  # name, dtype, shape; first the id
 Fields = dict[str, tuple[tuple[int, ...], str]]
 
 # Targets: what the trainer learns from. ``characters`` is the transcript's UTF-8, ``labels`` are
@@ -54,17 +54,24 @@ def scale_name(field: str) -> str:
     return f"{field}_scale"
 
 
-def table_dtype(columns: TableColumns, fields: FieldSpec) -> np.dtype:
-    """One row of ``/utterances``: id, columns, then start, rows and digest of each field."""
+@lru_cache(maxsize=256)
+def table_dtype(columns: TableColumns, fields: tuple[str, ...]) -> np.dtype | None:
+    """One row of ``/utterances``: id, columns, then start, rows and digest of each field.
+
+    None when the first column is not the id, or one is neither a number nor a text.
+    """
     members: list[tuple] = list(columns)
-    for name in sorted(fields):
+    for name in fields:
         members += [(f"{name}_start", "<i8"), (f"{name}_rows", "<i8"), (f"{name}_xxh3", "<u8")]
-    return np.dtype(members)
+    dtype = np.dtype(members)
+    names = dtype.names or ()
+    is_plain = all(dtype[name].base.kind in "Sfiu" for name in names)
+    return dtype if is_plain and names[0] == "id" and dtype["id"].kind == "S" else None
 
 
 def row_bytes(row_shape: tuple[int, ...], encoding: str) -> int:
     """Bytes of one row as stored, without its scale."""
-    return int(np.prod(row_shape, dtype=np.int64)) * stored_dtype(encoding).itemsize
+    return math.prod(row_shape) * stored_dtype(encoding).itemsize
 
 
 def rows_digest(stored: np.ndarray, scale: np.ndarray | None = None) -> int:

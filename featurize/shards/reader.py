@@ -1,6 +1,7 @@
 """Reading a shard: what it says of itself (``ShardIndex``), and its arrays (``ShardReader``)."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -44,8 +45,7 @@ class ShardIndex:
 
     Attributes: ``path``, ``version``, ``modality``, ``fingerprint``, ``config``, ``tools``,
     ``fields`` (name -> (shape of a row, encoding)), ``compression``, ``rejects`` (list of
-    {"id", "stage", "reason"}), ``table`` (NumPy structured array, a row an utterance) and
-    ``columns``, those of its columns that the writer was given, texts as UTF-8 bytes.
+    {"id", "stage", "reason"}) and ``table`` (NumPy structured array, a row an utterance).
 
     Raises:
         ShardError: not HDF5, not a shard, a newer version, a table that does not match its digest,
@@ -71,6 +71,11 @@ class ShardIndex:
     def ids(self) -> list[str]:
         """Utterance ids in the order written."""
         return [raw.decode() for raw in self.table["id"].tolist()]
+
+    @property
+    def columns(self) -> np.ndarray:
+        """(n,) structured: what the writer was given for each utterance, texts as UTF-8 bytes."""
+        return self.table[self._column_names]
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -117,29 +122,25 @@ class ShardIndex:
             name: (tuple(_typed(shape, list)), _typed(encoding, str))
             for name, (shape, encoding) in _typed(header["fields"], dict).items()
         }
-        digests = _typed(header["digests"], dict)
-        columns = [(name, dtype, tuple(shape)) for name, dtype, shape in header["columns"]]
-        self.table = _read_table(file, self.path, columns, self.fields)
-        if content_digest(self.table.tobytes()) != digests[UTTERANCES]:
-            raise damaged(self.path, "the table does not match its checksum")
-        self.columns = self.table[[name for name, _, _ in columns[1:]]]
+        columns = tuple((name, dtype, tuple(shape)) for name, dtype, shape in header["columns"])
+        self._column_names = [name for name, _, _ in columns[1:]]
+        self.table = _read_table(file, self.path, columns, self.fields, header)
         self.rejects: list[dict[str, str]] = []
-        if REJECTS in digests:
+        if header["rejects_xxh3"] is not None:
             content = read_whole(file, self.path, REJECTS, np.dtype(np.uint8)).tobytes()
-            if content_digest(content) != digests[REJECTS]:
+            if content_digest(content) != header["rejects_xxh3"]:
                 raise damaged(self.path, "the rejects do not match their checksum")
             self.rejects = json.loads(content)
 
     def _check_table(self) -> None:
         """Rows lie end to end, and no utterance is larger than a reader takes."""
-        for name, (row_shape, encoding) in self.fields.items():
+        for name, (row_shape, encoding) in self.fields.items() if len(self.table) else ():
             starts, rows = self.table[f"{name}_start"], self.table[f"{name}_rows"]
-            is_end_to_end = np.array_equal(starts[1:], np.cumsum(rows)[:-1])
-            if len(rows) and (rows.min() < 0 or starts[0] != 0 or not is_end_to_end):
+            longest = MAX_UTTERANCE_BYTES // max(1, row_bytes(row_shape, encoding))
+            if not 0 <= rows.min() <= rows.max() <= longest:
+                raise damaged(self.path, f"an utterance has {rows.max()} rows of {name}")
+            if starts[0] or (starts[:-1] + rows[:-1] != starts[1:]).any():
                 raise damaged(self.path, f"the rows of {name} do not lie end to end")
-            n_bytes = int(rows.max(initial=0)) * max(1, row_bytes(row_shape, encoding))
-            if n_bytes > MAX_UTTERANCE_BYTES:
-                raise damaged(self.path, f"an utterance has {n_bytes} bytes of {name}")
 
 
 class ShardReader(ShardIndex):
@@ -235,27 +236,39 @@ class ShardReader(ShardIndex):
 
 def _header_text(file: h5py.h5f.FileID, path: Path) -> str:
     attribute = h5py.h5a.open(file, HEADER.encode())
-    dtype = attribute.dtype
-    if dtype.kind != "S" or attribute.shape or dtype.itemsize > MAX_HEADER_BYTES:
-        raise damaged(path, f"its header has type {dtype}")
-    content = np.empty((), dtype)
-    attribute.read(content)
+    kind = attribute.get_type()
+    if not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str() or attribute.shape:
+        raise damaged(path, "its header is no text of fixed length")
+    if kind.get_size() > MAX_HEADER_BYTES:
+        raise damaged(path, f"its header takes {kind.get_size()} bytes")
+    content = np.empty((), f"S{kind.get_size()}")
+    attribute.read(content, kind)
     return content.item().decode()
 
 
 def _read_table(
-    file: h5py.h5f.FileID, path: Path, columns: TableColumns, fields: Fields
+    file: h5py.h5f.FileID, path: Path, columns: TableColumns, fields: Fields, header: dict[str, Any]
 ) -> np.ndarray:
-    """``/utterances``, of exactly the type that columns and fields make it."""
-    dtype = table_dtype(columns, fields)
-    assert dtype.names is not None
-    plain = [dtype[name].base.kind in "Sfiu" for name in dtype.names]
-    if not all(plain) or dtype.names[:1] != ("id",) or dtype["id"].kind != "S":
-        raise damaged(path, f"its table has type {dtype}")
-    table = read_whole(file, path, UTTERANCES, dtype)
-    if table.ndim != 1:
-        raise damaged(path, f"its table has shape {table.shape}")
-    return table
+    """``/utterances``, of exactly the type that columns and fields make it.
+
+    Read where the header says it lies, which takes a tenth of the time that HDF5 takes to find it;
+    through HDF5 when it is not there, because another tool has rewritten the file.
+    """
+    dtype = table_dtype(columns, tuple(sorted(fields)))
+    if dtype is None:
+        raise damaged(path, f"its table has columns {columns}")
+    n_bytes = _typed(header["n_utterances"], int) * dtype.itemsize
+    if not 0 <= n_bytes <= file.get_filesize():
+        raise damaged(path, f"its table claims {n_bytes} bytes")
+    content = os.pread(file.get_vfd_handle(), n_bytes, _typed(header["utterances_offset"], int))
+    if content_digest(content) != header["utterances_xxh3"]:
+        table = read_whole(file, path, UTTERANCES, dtype)
+        if table.nbytes != n_bytes or table.ndim != 1:
+            raise damaged(path, f"its table has shape {table.shape}")
+        if content_digest(table.tobytes()) != header["utterances_xxh3"]:
+            raise damaged(path, "the table does not match its checksum")
+        return table
+    return np.frombuffer(content, dtype)
 
 
 def _typed(value: Any, kind: type[Value]) -> Value:

@@ -5,6 +5,7 @@ mapped into memory, and an array of an utterance is a view of that map. Compress
 HDF5. A shard never changes under its name, so a map stays true as long as anyone holds an array.
 """
 
+import math
 import mmap
 import os
 from pathlib import Path
@@ -63,7 +64,7 @@ class PlainRows:
         dataset = open_plain(file, path, name)
         self.dtype, self.shape = dataset.dtype, dataset.shape
         self._content = content
-        self._row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+        self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
         first_rows, first_bytes = _places(dataset, path, name, self._row_bytes)
         ends = first_bytes + np.diff([*first_rows, self.shape[0]]) * self._row_bytes
         if len(ends) and ends.max() > content.n_bytes:
@@ -101,7 +102,7 @@ class FilteredRows:
         if not filters <= allowed:
             raise damaged(path, f"{name} is compressed by other filters ({filters}) than it says")
         self.dtype, self.shape = identifier.dtype, identifier.shape
-        chunk_bytes = int(np.prod(plan.get_chunk(), dtype=np.int64)) * self.dtype.itemsize
+        chunk_bytes = math.prod(plan.get_chunk()) * self.dtype.itemsize
         n_chunks = -(-self.shape[0] // plan.get_chunk()[0])
         if chunk_bytes > MAX_CHUNK_BYTES or identifier.get_num_chunks() != n_chunks:
             raise damaged(path, f"{name} has chunks too large, or too few of them")

@@ -96,7 +96,7 @@ def read_index(file: h5py.h5f.FileID, path: Path) -> Version1:
         "fields": kept,
         "rejects": json.loads(rejects),
         "table": table,
-        "columns": table[list(columns)],
+        "_column_names": list(columns),
     }
     return Version1(attributes, fields, offsets, digests)
 
@@ -130,9 +130,11 @@ def _table(
     offsets: Mapping[str, np.ndarray],
 ) -> np.ndarray:
     raw = [utterance_id.encode() for utterance_id in ids]
-    members = [("id", f"S{max(map(len, raw), default=1) or 1}", ())]
-    members += [(name, values.dtype.str, values.shape[1:]) for name, values in columns.items()]
-    table = np.zeros(len(ids), table_dtype(members, fields))
+    members = (
+        ("id", f"S{max(map(len, raw), default=1) or 1}", ()),
+        *((name, values.dtype.str, values.shape[1:]) for name, values in columns.items()),
+    )
+    table = np.zeros(len(ids), table_dtype(members, tuple(sorted(fields))))
     table["id"] = raw
     for name, values in columns.items():
         table[name] = values

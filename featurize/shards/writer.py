@@ -1,5 +1,6 @@
 """Writing a shard, row by row, in bounded memory."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -191,16 +192,24 @@ class ShardWriter:
         return text
 
     def _write_index(self) -> None:
-        columns = [self._table_column(place, name) for place, name in enumerate(self._columns, 1)]
-        columns.insert(0, ("id", self._width(0), ()))
-        table = np.array(self._table, table_dtype(columns, self._fields))
-        self._file[UTTERANCES] = table
-        digests = {UTTERANCES: content_digest(table.tobytes())}
+        columns = (
+            ("id", self._width(0), ()),
+            *(self._table_column(place, name) for place, name in enumerate(self._columns, 1)),
+        )
+        table = np.array(self._table, table_dtype(columns, tuple(sorted(self._fields))))
+        place = self._file.create_dataset(UTTERANCES, data=table).id.get_offset()
+        told = {
+            "columns": columns,
+            "n_utterances": len(table),
+            "utterances_offset": place or 0,
+            "utterances_xxh3": content_digest(table.tobytes()),
+            "rejects_xxh3": None,
+        }
         if self._rejects:
             rejects = to_json(self._rejects).encode()
             self._file[REJECTS] = np.frombuffer(rejects, np.uint8)
-            digests[REJECTS] = content_digest(rejects)
-        header = to_json({**self._header, "columns": columns, "digests": digests}).encode()
+            told["rejects_xxh3"] = content_digest(rejects)
+        header = to_json({**self._header, **told}).encode()
         if len(header) > MAX_HEADER_BYTES:
             raise ShardError(f"{self._path}: its settings take over {MAX_HEADER_BYTES} bytes")
         self._file.attrs.create(HEADER, np.bytes_(header))
@@ -228,7 +237,7 @@ class _RowBuffer:
         options: Mapping[str, Any],
     ) -> None:
         self._file, self._name, self._options = file, name, options
-        bytes_of_row = max(1, int(np.prod(row_shape, dtype=np.int64)) * dtype.itemsize)
+        bytes_of_row = max(1, math.prod(row_shape) * dtype.itemsize)
         self._chunk = np.zeros((max(1, CHUNK_BYTES // bytes_of_row), *row_shape), dtype)
         self._n_waiting = 0
         self._data: h5py.Dataset | None = None
