@@ -1,9 +1,8 @@
 """Import from a computational sequence (``.csd``) of the CMU-MultimodalSDK.
 
-The file is HDF5: ``/<name>/data/<recording>/features`` (n, D) and ``intervals`` (n, 2), seconds in
-the recording, and ``/<name>/metadata``. After alignment the recordings are named ``ID[0]``,
-``ID[1]`` ...; those numbers count rows of another sequence, not segments, so that all parts of a
-recording are taken together and cut by time like any other.
+The features lie by recording, each row with its interval. After alignment the entries are named
+``ID[0]``, ``ID[1]`` ...; those numbers count rows of another sequence, not segments, so that all
+entries of a recording are taken together and cut by time like any other.
 
 **The cut**: a row belongs to the utterance that holds the middle of its interval, start <= middle
 < end. So a row is in one utterance at most, and those of a word or frame across the border go
@@ -11,17 +10,24 @@ where most of it is. Rows are put in order of their start. ``times_s`` count fro
 start: the row's start for video, start and end for text.
 """
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.errors import CorpusError, UsageError
+from pipelines.csd_file import (
+    BROKEN,
+    EXPECTED,
+    Entries,
+    first_line,
+    open_csd,
+    read_entry,
+    read_metadata,
+)
 from pipelines.file_digest import file_digest
-from pipelines.hdf5_members import member, numeric_matrix
 from pipelines.import_features import MAX_BYTES, Found, ReadFeatures
 from pipelines.manifest import Utterance
 from pipelines.workspace import IMPORTED_FROM, Workspace
@@ -29,23 +35,7 @@ from pipelines.workspace import IMPORTED_FROM, Workspace
 if TYPE_CHECKING:
     import numpy as np
 
-MAX_ROWS = 10_000_000  # of one recording: a day at 100 a second
 N_SAMPLED = 1000  # entries looked at for width and shift
-METADATA = (
-    "root name",
-    "computational sequence description",
-    "computational sequence version",
-    "dataset name",
-    "dataset version",
-    "creator",
-)
-MAX_METADATA = 200  # characters of one of these that are kept
-_PART = re.compile(r"\[\d+\]$")
-# What HDF5 and NumPy raise on damaged files.
-BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-_WHAT = "expected a computational sequence (.csd) of the CMU-MultimodalSDK"
-
-Entries = Mapping[str, list[str]]  # recording -> its entries in the file
 
 
 @dataclass(frozen=True)
@@ -58,13 +48,13 @@ class CsdSource:
     @contextmanager
     def opened(self) -> Iterator[ReadFeatures]:
         """Yields a function that reads the rows of one utterance."""
-        with _opened(self.path) as (data, entries):
+        with open_csd(self.path) as (data, entries):
 
             def read(utterance: Utterance) -> "dict[str, np.ndarray]":
                 try:
                     return _cut(data, entries, utterance, self.modality)
                 except BROKEN as error:
-                    raise CorpusError(f"cannot be read ({_first_line(error)})") from None
+                    raise CorpusError(f"cannot be read ({first_line(error)})") from None
 
             yield read
 
@@ -87,12 +77,12 @@ def find_csd(
             f"{workspace.root}: its manifest does not say which stretch of which recording an "
             "utterance is; run `trimodal prepare mosei` again, or import one .npz an utterance"
         )
-    with _opened(path) as (data, entries):
+    with open_csd(path) as (data, entries):
         shared = [name for key in sorted(wanted & entries.keys()) for name in entries[key]]
         if not shared:
             raise UsageError(f"{path}: holds none of the {len(wanted)} recordings of this corpus")
         widths, shifts = _look(path, data, shared[:: -(-len(shared) // N_SAMPLED)])
-        metadata = _metadata(data.parent)
+        metadata = read_metadata(data.parent)
     width = widths.most_common(1)[0][0]
     config = {
         IMPORTED_FROM: "csd",
@@ -104,33 +94,6 @@ def find_csd(
     }
     found = Found(CsdSource(path, modality), width, config, {"csd": metadata})
     return found, len(entries.keys() - wanted)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Entries]]:
-    """Yields the group ``/<name>/data`` and the names of its entries."""
-    import h5py
-
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({_first_line(error)}); {_WHAT}") from None
-    with file:
-        try:
-            if len(file) != 1:
-                raise CorpusError(f"{len(file)} groups at its root, not one")
-            data = member(member(file, next(iter(file)), h5py.Group), "data", h5py.Group)
-            entries = _entries(data)
-        except (CorpusError, *BROKEN) as error:
-            raise CorpusError(f"{path}: {_first_line(error)}; {_WHAT}") from None
-        yield data, entries
-
-
-def _entries(data: Any) -> Entries:
-    entries: dict[str, list[str]] = defaultdict(list)
-    for name in data:
-        entries[_PART.sub("", name)].append(name)
-    return entries
 
 
 def _cut(
@@ -145,7 +108,7 @@ def _cut(
         raise CorpusError("its recording is not in the file")
     parts = []
     for name in entries[utterance.recording]:
-        features, intervals = _entry(data, name)
+        features, intervals = read_entry(data, name)
         middles = intervals.mean(axis=1)
         chosen = np.flatnonzero((start_s <= middles) & (middles < end_s))  # NaN: in none
         if len(chosen):
@@ -158,19 +121,6 @@ def _cut(
     order = np.argsort(intervals[:, 0], kind="stable")
     times_s = intervals[order] - start_s
     return {"features": rows[order], "times_s": times_s if modality == "text" else times_s[:, 0]}
-
-
-def _entry(data: Any, name: str) -> "tuple[Any, np.ndarray]":
-    """Features, unread, and intervals (n, 2) float64 of one entry."""
-    import h5py
-    import numpy as np
-
-    group = member(data, name, h5py.Group)
-    features = numeric_matrix(group, "features", max_rows=MAX_ROWS)
-    intervals = numeric_matrix(group, "intervals", max_rows=MAX_ROWS, n_columns=2)
-    if len(features) != len(intervals):
-        raise CorpusError(f"{len(features)} rows of features for {len(intervals)} intervals")
-    return features, intervals[()].astype(np.float64)
 
 
 def _rows(features: Any, chosen: "np.ndarray") -> "np.ndarray":
@@ -193,14 +143,14 @@ def _look(path: Path, data: Any, names: list[str]) -> "tuple[Counter[int], np.nd
     shifts, problem = [], "no entries"
     for name in names:
         try:
-            features, intervals = _entry(data, name)
+            features, intervals = read_entry(data, name)
         except (CorpusError, *BROKEN) as error:
-            problem = _first_line(error)
+            problem = first_line(error)
             continue
         widths[features.shape[1]] += 1
         shifts.append(np.diff(np.sort(intervals[:100, 0])))
     if not widths:
-        raise CorpusError(f"{path}: {problem}; {_WHAT}")
+        raise CorpusError(f"{path}: {problem}; {EXPECTED}")
     return widths, np.concatenate(shifts)
 
 
@@ -213,23 +163,3 @@ def _constant(shifts_s: "np.ndarray") -> float | None:
     usual_s = float(np.median(shifts_s))
     is_usual = np.abs(shifts_s - usual_s) <= 0.02 * usual_s
     return round(usual_s, 6) if usual_s > 0 and is_usual.mean() > 0.95 else None
-
-
-def _metadata(root: Any) -> dict[str, str]:
-    """What the file says of itself, kept short; what cannot be read is left out."""
-    import h5py
-
-    found = {}
-    for key in METADATA:
-        try:
-            dataset = member(member(root, "metadata", h5py.Group), key, h5py.Dataset)
-            if h5py.check_string_dtype(dataset.dtype) and dataset.shape in ((), (1,)):
-                text = dataset.asstr(errors="replace")[...].reshape(-1)[0]
-                found[key] = str(text)[:MAX_METADATA]
-        except (CorpusError, *BROKEN):
-            continue
-    return found
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
