@@ -105,20 +105,29 @@ def _facts(folder: Path, utterance_id: str) -> tuple[Any, int | None]:
             facts = [[i.filename, i.file_size, i.CRC] for i in archive.infolist()]
             shape, _ = _header(archive, "features")
             return facts, shape[1] if len(shape) == 2 else None
-    except CorpusError as error:
-        return None if _is_missing(folder, utterance_id) else str(error), None
-
-
-def _is_missing(folder: Path, utterance_id: str) -> bool:
-    try:
-        return not safe_path(folder, f"{utterance_id}.npz").is_file()
     except CorpusError:
-        return False
+        return _unreadable(folder, utterance_id), None
+
+
+def _unreadable(folder: Path, utterance_id: str) -> Any:
+    """What identifies a file that cannot be read; None when there is none."""
+    try:
+        path = _path(folder, utterance_id)
+    except CorpusError as error:
+        return str(error)
+    return ["unreadable", path.stat().st_size] if path.is_file() else None
+
+
+def _path(folder: Path, utterance_id: str) -> Path:
+    try:
+        return safe_path(folder, f"{utterance_id}.npz")
+    except CorpusError:
+        raise CorpusError("its .npz leads out of the folder") from None
 
 
 @contextmanager
 def _archive(folder: Path, utterance_id: str) -> Iterator[zipfile.ZipFile]:
-    path = safe_path(folder, f"{utterance_id}.npz")
+    path = _path(folder, utterance_id)
     if not path.is_file():
         raise CorpusError("no .npz file")
     try:

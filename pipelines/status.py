@@ -16,7 +16,7 @@ from featurize.errors import ShardError, UsageError
 from featurize.shards import ShardIndex
 from pipelines.manifest import Reject, Table, deciding
 from pipelines.runner import made_with
-from pipelines.workspace import MODALITIES, Workspace
+from pipelines.workspace import IMPORTED_FROM, MODALITIES, Workspace
 
 
 class Survey(NamedTuple):
@@ -100,7 +100,7 @@ def refuse_incomplete(work: Path) -> None:
             raise UsageError(
                 f"{work}: {n_missing} of {len(made)} {modality} shards are missing, "
                 "damaged or made from other input than there is now; run "
-                f"`trimodal extract {work} {modality}` (with --redo if it asks for that)"
+                f"{_command(workspace, modality, made)} (with --redo if it asks for that)"
             )
 
 
@@ -184,9 +184,18 @@ def _refuse_mixture(workspace: Workspace, modality: str, made: Sequence[Table | 
         if config != next(iter(settings.values())):
             raise UsageError(
                 f"{workspace.output_path(number, modality)} was made with other settings than the "
-                f"{modality} shards before it; run `trimodal extract {workspace.root} {modality} "
-                "--redo` to the end"
+                f"{modality} shards before it; run {_command(workspace, modality, made)} with "
+                "--redo to the end"
             )
+
+
+def _command(workspace: Workspace, modality: str, made: Sequence[Table | None]) -> str:
+    """What makes the shards of a modality, told from those that are there."""
+    imported = {h.config[IMPORTED_FROM] for h in made if h and IMPORTED_FROM in h.config}
+    if imported:
+        source = f"{min(imported)} {workspace.root} ... --modality {modality}"
+        return f"`trimodal import {source}` as before"
+    return f"`trimodal extract {workspace.root} {modality}`"
 
 
 def _by_reason(rejects: list[Reject]) -> list[dict[str, Any]]:

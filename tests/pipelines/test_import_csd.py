@@ -227,6 +227,10 @@ def test_resume_status_and_another_file(work: Path, tmp_path: Path, trimodal: Ca
     status = workspace_status(work)
     assert status["stages"][1]["done"] == 12
     assert status["hours"] == pytest.approx(12 * 0.5 / 3600)
+    (work / "features" / "shard-00001.audio.h5").unlink()
+    half_done = trimodal("pretrain", work, tmp_path / "run")  # not to be mended by `extract`
+    assert half_done.exit_code == 2
+    assert f"`trimodal import csd {work} ... --modality audio` as before" in half_done.output
     other = write_csd(tmp_path / "c.csd", content(width=6))
     stale = run(trimodal, work, other)
     assert stale.exit_code == 2 and "width=5, now 6" in stale.output
