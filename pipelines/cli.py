@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from featurize.errors import TrimodalError, UsageError
-from pipelines import __version__, launch
-from pipelines.cli_exchange import export_group, import_group
+from pipelines import __version__, cli_exchange, cli_store, launch
 from pipelines.options import (
     FILE,
     FOLDER,
@@ -394,5 +393,7 @@ def demo(folder: Path, jobs: int | None) -> None:
     run_demo(folder, jobs, run_command)
 
 
-main.add_command(export_group)
-main.add_command(import_group)
+main.add_command(cli_store.verify)
+main.add_command(cli_store.inspect)
+main.add_command(cli_exchange.export_group)
+main.add_command(cli_exchange.import_group)

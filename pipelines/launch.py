@@ -1,7 +1,7 @@
 """What the commands share: joining settings, a stage and the screen."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +52,35 @@ def _number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def chosen_shards(n_shards: int, text: str | None) -> range:
-    """The shards that ``--shards A:B`` names; all without it."""
+def chosen_shards(n_shards: int, text: str | None) -> Sequence[int]:
+    """The shards that ``--shards`` names, in order, each once; all without it.
+
+    ``text`` is a list of numbers and ranges parted by commas, ``3,17,40:44``. A range A:B holds A
+    to B-1; without A it begins at 0, without B it goes to the end.
+
+    Raises:
+        UsageError: not such a list, or a part of it names no shard of this workspace.
+    """
     if text is None:
         return range(n_shards)
-    match = re.fullmatch(r"([0-9]*):([0-9]*)", text)
-    if match is None:
-        raise UsageError(f"--shards {text}: write A:B, e.g. 0:100")
-    first, last = match.groups()
-    chosen = range(n_shards)[int(first or 0) : int(last) if last else n_shards]
-    if not chosen:
-        raise UsageError(f"--shards {text}: no such shard; this workspace has {n_shards}")
-    return chosen
+    chosen: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(?:([0-9]+)|([0-9]*):([0-9]*))\s*", part)
+        if match is None:
+            raise UsageError(f"--shards {text}: write numbers and ranges, e.g. 3,17,40:44 or 0:100")
+        number, first, last = match.groups()
+        if number is not None:
+            first, last = number, str(int(number) + 1)
+        named = range(n_shards)[int(first or 0) : int(last) if last else n_shards]
+        if not named:
+            raise UsageError(f"--shards {text}: {_no_such(part.strip(), n_shards)}")
+        chosen.update(named)
+    return sorted(chosen)
+
+
+def _no_such(part: str, n_shards: int) -> str:
+    there = f"its shards are 0 to {n_shards - 1}" if n_shards else "it has none"
+    return f"{part} names no shard of this workspace; {there}"
 
 
 def run_data_stage(

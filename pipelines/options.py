@@ -1,4 +1,4 @@
-"""Options that commands share."""
+"""Options that several commands share, so that they read and mean the same everywhere."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def options(*decorators: Callable) -> Callable:
-    """Several click options as one decorator."""
+    """Several click decorators as one, in the order given."""
 
     def decorate(function: Callable) -> Callable:
         for decorator in reversed(decorators):
@@ -31,9 +31,13 @@ cut_options = options(
     click.option("--shard-size", type=int, help="Utterances a shard."),
     click.option("--seed", type=int, help="Seed of the shuffle into shards."),
 )
-stage_options = options(
+parallel_options = options(
     click.option("--jobs", type=click.IntRange(1), help="Worker processes [default: all cores]."),
-    click.option("--shards", metavar="A:B", help="Only shards A to B-1, e.g. 0:100."),
+    click.option("--shards", metavar="LIST",
+                 help="Only these shards: numbers and ranges, e.g. 17 or 3,17,40:44 or 0:100."),
+)  # fmt: skip
+stage_options = options(
+    parallel_options,
     click.option("--redo", is_flag=True,
                  help="Make again what was made with other settings, and what holds rejects."),
     click.option("--max-reject-share", type=click.FloatRange(0, 1), default=0.2, show_default=True,

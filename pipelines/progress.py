@@ -29,6 +29,26 @@ def progress_bar(label: str, total: int | None, unit: str = "utt") -> Iterator[A
 
 
 @contextmanager
+def byte_bar(label: str, n_bytes: int) -> Iterator[Advance]:
+    """Yields a function that advances the bar by bytes; rate in MB/s (GB/s), and time left."""
+    interactive = sys.stderr.isatty()
+    with tqdm(
+        total=n_bytes,
+        desc=label,
+        unit="B",
+        unit_scale=True,
+        dynamic_ncols=interactive,
+        mininterval=0.2 if interactive else 10.0,
+        leave=interactive,
+    ) as bar:
+
+        def advance(n: int) -> None:
+            bar.update(n)
+
+        yield advance
+
+
+@contextmanager
 def epoch_bar(label: str) -> Iterator[Callable[[int, int, dict], None]]:
     """Yields a ``progress(epoch, n_epochs, line)``: a bar a run, with the last line's figures."""
     interactive = sys.stderr.isatty()

@@ -158,10 +158,10 @@ def _current(workspace: Workspace, stage: str, made: Sequence[Table | None]) -> 
 
 
 def _n_selected(workspace: Workspace) -> int | None:
-    """How many were kept; None before selection, and when that was of another manifest."""
+    """How many were kept; None before selection, and when it is damaged or of another manifest."""
     try:
         return sum(len(workspace.selected_shard(k)) for k in range(workspace.n_shards))
-    except UsageError:
+    except (ShardError, UsageError):
         return None
 
 

@@ -1,0 +1,127 @@
+"""The commands that look into the shard store: verify and inspect."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from featurize.errors import ShardError, UsageError
+from pipelines import launch
+from pipelines.options import FILE, FOLDER, parallel_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipelines.mending import Command
+    from pipelines.verify import Verification
+    from pipelines.workspace_files import WorkspaceFiles
+
+
+@click.command()
+@click.argument("work", type=FOLDER)
+@parallel_options
+@click.option("--redo", is_flag=True, help="Make what is damaged again, then check it once more.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every damaged utterance.")
+def verify(work: Path, jobs: int | None, shards: str | None, redo: bool, as_json: bool) -> None:
+    """Read every file again and check it; name what is damaged, and how to mend it.
+
+    Exit code 0 when all is sound, 1 when something is damaged. Without --redo nothing is written.
+
+    \b
+    Example: trimodal verify work/voxceleb2 --jobs 8
+    """
+    from pipelines.mending import commands
+    from pipelines.verify_report import as_object, final_line, lines
+    from pipelines.workspace import Workspace
+    from pipelines.workspace_files import list_files
+
+    if redo and as_json:
+        raise UsageError("give --redo or --json, not both")
+    found = list_files(Workspace(work))
+    chosen = frozenset(launch.chosen_shards(found.n_shards, shards))
+    result = _checked(found, chosen, jobs)
+    mending = commands(work, result)
+    if as_json:
+        click.echo(json.dumps(as_object(result, mending), indent=2, ensure_ascii=False))
+    else:
+        for line in lines(result, mending):
+            click.echo(line)
+    if redo and not result.is_sound:
+        click.echo(final_line(result))
+        _mend(mending)
+        mended = frozenset(c.file.shard for c in result.damaged if c.file.shard is not None)
+        result = _checked(list_files(Workspace(work)), mended, jobs)
+    if not result.is_sound:
+        raise ShardError(final_line(result))
+    if not as_json:
+        click.echo(final_line(result))
+
+
+def _checked(found: "WorkspaceFiles", shards: frozenset[int], jobs: int | None) -> "Verification":
+    from joblib import cpu_count
+
+    from pipelines.progress import byte_bar
+    from pipelines.verify import verify as check
+
+    with byte_bar("verify", sum(file.n_bytes for file in found.chosen(shards))) as advance:
+        return check(found, shards, jobs=jobs or cpu_count(), progress=advance)
+
+
+def _mend(mending: "Sequence[Command]") -> None:
+    """Runs the commands, if all of them can be run as they are."""
+    for command in mending:
+        if not command.is_exact:
+            raise UsageError(f"--redo cannot know all settings; fill in and run: {command}")
+    main = click.get_current_context().find_root().command
+    for command in mending:
+        click.echo(f"$ {command}")
+        main.main(command.words, prog_name="trimodal", standalone_mode=False)
+
+
+@click.command()
+@click.argument("shard", type=FILE)
+@click.option("--utterance", metavar="ID", help="Whose values to show [default: the first one].")
+@click.option(
+    "--picture", type=FILE, help="Where to draw it [default: inspect.png in this folder]."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the ids of all utterances.")
+def inspect(shard: Path, utterance: str | None, picture: Path | None, as_json: bool) -> None:
+    """Show what a shard holds, and draw one utterance: LFBE, frames' norms, words over time.
+
+    SHARD is one file; the shards of the same number beside it are looked at as well.
+
+    \b
+    Example: trimodal inspect work/mosei/features/shard-00042.audio.h5 --utterance -3g5yACwYnA/4
+    """
+    from pipelines.inspect_report import print_shard, print_utterance
+    from pipelines.inspect_shard import shard_facts
+    from pipelines.inspect_utterance import see, utterance_facts
+
+    facts = shard_facts(shard)
+    if not as_json:
+        print_shard(facts)
+    seen = see(shard, utterance)
+    told = utterance_facts(seen) if seen else None
+    drawn = _picture_path(shard, picture) if seen else None
+    if as_json:
+        told = told and {**told, "picture": str(drawn) if drawn else None}
+        click.echo(json.dumps({**facts, "utterance": told}, indent=2, ensure_ascii=False))
+    elif told:
+        print_utterance(told)
+    if seen and drawn:
+        from pipelines.inspect_picture import picture as draw
+
+        draw(seen, drawn)
+        click.echo(f"picture: {drawn}", err=as_json)
+    elif seen:
+        click.echo("no picture: this folder is inside the workspace; give --picture PATH", err=True)
+
+
+def _picture_path(shard: Path, asked: Path | None) -> Path | None:
+    """Where to draw; None when nobody asked and the current folder is the workspace's."""
+    if asked is not None:
+        return asked
+    features = shard.resolve().parent
+    workspace = features.parent if features.name == "features" else features
+    return None if Path.cwd().is_relative_to(workspace) else Path("inspect.png")
