@@ -1,7 +1,7 @@
 """The filters a shard may be compressed with, and no others.
 
-Zstandard at level 1 in chunks of 64 KiB won ``benchmarks/compression.py``: nothing made fc7 smaller and
-was read faster, and small chunks are what utterances in random order want.
+Zstandard at level 1 in chunks of 64 KiB won ``benchmarks/compression.py``: nothing made fc7 smaller
+and was read faster, and small chunks are what utterances in random order want.
 """
 
 from pathlib import Path
