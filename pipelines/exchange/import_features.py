@@ -1,7 +1,7 @@
 """Import of features that were extracted elsewhere: shards as ``extract`` makes them.
 
-A source (``import_csd``, ``import_npz``) finds the rows of an utterance; what is here makes units of
-work of them and writes the shards. Values that are not finite become 0, as users of COVAREP
+A source (``import_csd``, ``import_npz``) finds the rows of an utterance; what is here makes units
+of work of them and writes the shards. Values that are not finite become 0, as users of COVAREP
 features have to do anyway, and are counted in the shard, an utterance at a time.
 """
 
