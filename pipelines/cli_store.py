@@ -2,81 +2,49 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from featurize.errors import ShardError, UsageError
+from featurize.errors import ShardError
 from pipelines import launch
 from pipelines.options import FILE, FOLDER, parallel_options
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pipelines.mending import Command
-    from pipelines.verify import Verification
-    from pipelines.workspace_files import WorkspaceFiles
 
 
 @click.command()
 @click.argument("work", type=FOLDER)
 @parallel_options
-@click.option("--redo", is_flag=True, help="Make what is damaged again, then check it once more.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every damaged utterance.")
-def verify(work: Path, jobs: int | None, shards: str | None, redo: bool, as_json: bool) -> None:
+def verify(work: Path, jobs: int | None, shards: str | None, as_json: bool) -> None:
     """Read every file again and check it; name what is damaged, and how to mend it.
 
-    Exit code 0 when all is sound, 1 when something is damaged. Without --redo nothing is written.
+    Exit code 0 when all is sound, 1 when something is damaged. Nothing is written.
 
     \b
     Example: trimodal verify work/voxceleb2 --jobs 8
     """
-    from pipelines.mending import commands
-    from pipelines.verify_report import as_object, final_line, lines
-    from pipelines.workspace import Workspace
-    from pipelines.workspace_files import list_files
+    from joblib import cpu_count
 
-    if redo and as_json:
-        raise UsageError("give --redo or --json, not both")
+    from pipelines.progress import byte_bar
+    from pipelines.verify.check import verify as check
+    from pipelines.verify.mending import commands
+    from pipelines.verify.report import as_object, final_line, lines
+    from pipelines.verify.workspace_files import list_files
+    from pipelines.workspace import Workspace
+
     found = list_files(Workspace(work))
     chosen = frozenset(launch.chosen_shards(found.n_shards, shards))
-    result = _checked(found, chosen, jobs)
+    with byte_bar("verify", sum(file.n_bytes for file in found.chosen(chosen))) as advance:
+        result = check(found, chosen, jobs=jobs or cpu_count(), progress=advance)
     mending = commands(work, result)
     if as_json:
         click.echo(json.dumps(as_object(result, mending), indent=2, ensure_ascii=False))
     else:
         for line in lines(result, mending):
             click.echo(line)
-    if redo and not result.is_sound:
-        click.echo(final_line(result))
-        _mend(mending)
-        mended = frozenset(c.file.shard for c in result.damaged if c.file.shard is not None)
-        result = _checked(list_files(Workspace(work)), mended, jobs)
     if not result.is_sound:
         raise ShardError(final_line(result))
     if not as_json:
         click.echo(final_line(result))
-
-
-def _checked(found: "WorkspaceFiles", shards: frozenset[int], jobs: int | None) -> "Verification":
-    from joblib import cpu_count
-
-    from pipelines.progress import byte_bar
-    from pipelines.verify import verify as check
-
-    with byte_bar("verify", sum(file.n_bytes for file in found.chosen(shards))) as advance:
-        return check(found, shards, jobs=jobs or cpu_count(), progress=advance)
-
-
-def _mend(mending: "Sequence[Command]") -> None:
-    """Runs the commands, if all of them can be run as they are."""
-    for command in mending:
-        if not command.is_exact:
-            raise UsageError(f"--redo cannot know all settings; fill in and run: {command}")
-    main = click.get_current_context().find_root().command
-    for command in mending:
-        click.echo(f"$ {command}")
-        main.main(command.words, prog_name="trimodal", standalone_mode=False)
 
 
 @click.command()
@@ -94,9 +62,9 @@ def inspect(shard: Path, utterance: str | None, picture: Path | None, as_json: b
     \b
     Example: trimodal inspect work/mosei/features/shard-00042.audio.h5 --utterance -3g5yACwYnA/4
     """
-    from pipelines.inspect_report import print_shard, print_utterance
-    from pipelines.inspect_shard import shard_facts
-    from pipelines.inspect_utterance import see, utterance_facts
+    from pipelines.inspect.report import print_shard, print_utterance
+    from pipelines.inspect.shard import shard_facts
+    from pipelines.inspect.utterance import see, utterance_facts
 
     facts = shard_facts(shard)
     if not as_json:
@@ -110,7 +78,7 @@ def inspect(shard: Path, utterance: str | None, picture: Path | None, as_json: b
     elif told:
         print_utterance(told)
     if seen and drawn:
-        from pipelines.inspect_picture import picture as draw
+        from pipelines.inspect.picture import picture as draw
 
         draw(seen, drawn)
         click.echo(f"picture: {drawn}", err=as_json)

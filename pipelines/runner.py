@@ -15,7 +15,7 @@ from typing import Any
 from featurize.atomic import remove_stale
 from featurize.errors import ShardError, StageError, StaleError
 from featurize.shards import ShardIndex, ShardReader
-from pipelines.manifest import Reject, Table, Utterance, read_header, read_table
+from pipelines.manifest import Reject, Table, Utterance, deciding, read_header, read_table
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def run_stage(
     utterance, whose cause may have been mended since.
 
     Raises:
-        StaleError: a finished shard was made with other settings or input and ``redo`` is off.
+        StaleError: a finished shard was made with other settings or input, or one that is not
+            among the units with other settings, and ``redo`` is off.
         StageError: a worker process died, or more than ``max_reject_share`` was rejected. The
             shards finished until then are kept.
     """
@@ -93,6 +94,7 @@ def run_stage(
         remove_stale(folder)
     if not redo:
         _refuse_stale(units)
+        _refuse_mixture(units)
     summary = Summary(stage, n_shards=len(units))
     for outcome in _map(work, units, jobs, stage, redo):
         summary.n_done += outcome.n_done
@@ -155,6 +157,24 @@ def _refuse_stale(units: Sequence[Unit]) -> None:
                 f"{unit.output} {_difference(found.config, unit.config)}; add --redo to make it "
                 "again, or go back to the earlier settings"
             )
+
+
+def _refuse_mixture(units: Sequence[Unit]) -> None:
+    """The shards of a stage that are not made now must have the settings of those that are."""
+    outputs = {unit.output for unit in units}
+    folders = {(path.parent, path.name.partition(".")[2]) for path in outputs}
+    for folder, suffix in folders:
+        for path in sorted(set(folder.glob(f"shard-*.{suffix}")) - outputs):
+            try:
+                found = made_with(path)
+            except ShardError:
+                continue
+            if found and deciding(found.config) != deciding(units[0].config):
+                raise StaleError(
+                    f"{path} {_difference(found.config, units[0].config)}; make all shards with "
+                    "one setting, or add --redo to begin with these"
+                )
+            break
 
 
 def made_with(path: Path) -> Table | None:

@@ -45,7 +45,8 @@ class ShardIndex:
 
     Attributes: ``path``, ``version``, ``modality``, ``fingerprint``, ``config``, ``tools``,
     ``fields`` (name -> (shape of a row, encoding)), ``compression``, ``rejects`` (list of
-    {"id", "stage", "reason"}) and ``table`` (NumPy structured array, a row an utterance).
+    {"id", "stage", "reason"}), ``table`` (NumPy structured array, a row an utterance) and
+    ``column_names``, those of its columns that the writer was given.
 
     Raises:
         ShardError: not HDF5, not a shard, a newer version, a table that does not match its digest,
@@ -75,7 +76,7 @@ class ShardIndex:
     @property
     def columns(self) -> np.ndarray:
         """(n,) structured: what the writer was given for each utterance, texts as UTF-8 bytes."""
-        return self.table[self._column_names]
+        return self.table[self.column_names]
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -123,7 +124,7 @@ class ShardIndex:
             for name, (shape, encoding) in _typed(header["fields"], dict).items()
         }
         columns = tuple((name, dtype, tuple(shape)) for name, dtype, shape in header["columns"])
-        self._column_names = [name for name, _, _ in columns[1:]]
+        self.column_names = [name for name, _, _ in columns[1:]]
         self.table = _read_table(file, self.path, columns, self.fields, header)
         self.rejects: list[dict[str, str]] = []
         if header["rejects_xxh3"] is not None:

@@ -96,7 +96,7 @@ def read_index(file: h5py.h5f.FileID, path: Path) -> Version1:
         "fields": kept,
         "rejects": json.loads(rejects),
         "table": table,
-        "_column_names": list(columns),
+        "column_names": list(columns),
     }
     return Version1(attributes, fields, offsets, digests)
 

@@ -144,3 +144,17 @@ def test_reasons_carry_no_paths() -> None:
         "a/1: has no audio stream",
     ):
         assert reason_of(MediaError(message), root, utterance) == "has no audio stream"
+
+
+def test_other_settings_than_the_other_shards_are_refused(tmp_path: Path) -> None:
+    """One shard is missing (damaged, deleted); made with other settings it would be a mixture."""
+    log = tmp_path / "log"
+    work = functools.partial(write_rows, log)
+    run(units(tmp_path), work)
+    units(tmp_path)[1].output.unlink()
+    other = units(tmp_path, config={"fps": 2.0}, key="g")[1]
+    with pytest.raises(StaleError, match=r"shard-0.* fps=1.0, now 2.0; make all shards"):
+        run([other], work)
+    assert not other.output.exists()
+    run([other], work, redo=True)
+    assert other.output.exists()

@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipelines.mending import Command
-from pipelines.verify import Verification
-from pipelines.verify_file import Checked
+from tqdm import tqdm
+
+from pipelines.verify.check import Verification
+from pipelines.verify.one_file import Checked
 
 N_IDS_SHOWN = 10  # of a file; the rest is in --json
 
 
-def lines(result: Verification, mending: Sequence[Command]) -> Iterator[str]:
+def lines(result: Verification, mending: Sequence[str]) -> Iterator[str]:
     """Each damaged file with its utterances, the notes, and the commands that mend it all."""
     for checked in result.damaged:
         yield from _damage(checked)
@@ -19,10 +20,8 @@ def lines(result: Verification, mending: Sequence[Command]) -> Iterator[str]:
     for note in result.notes:
         yield f"note: {note}"
     if mending:
-        yield "to make what is damaged again:"
-    for command in mending:
-        yield f"  {command}"
-        yield from (f"    {point}" for point in command.open_points)
+        yield "to make what is damaged again, with the options of the first time added:"
+    yield from (f"  {command}" for command in mending)
 
 
 def final_line(result: Verification) -> str:
@@ -35,7 +34,7 @@ def final_line(result: Verification) -> str:
     )
 
 
-def as_object(result: Verification, mending: Sequence[Command]) -> dict[str, Any]:
+def as_object(result: Verification, mending: Sequence[str]) -> dict[str, Any]:
     """The same as JSON has it, with every damaged utterance."""
     return {
         "n_files": len(result.files),
@@ -55,10 +54,7 @@ def as_object(result: Verification, mending: Sequence[Command]) -> dict[str, Any
         ],
         "misread": [str(path) for path in result.misread],
         "notes": result.notes,
-        "commands": [
-            {"command": str(command), "words": command.words, "open": command.open_points}
-            for command in mending
-        ],
+        "commands": list(mending),
     }
 
 
@@ -90,10 +86,6 @@ def _counted(n: int, what: str) -> str:
     return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
-def byte_size(n_bytes: float) -> str:
-    """84100000000 -> "84.1 GB"."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.1f} TB"
+def byte_size(n_bytes: int) -> str:
+    """84100000000 -> "84.1GB"."""
+    return f"{tqdm.format_sizeof(n_bytes)}B"

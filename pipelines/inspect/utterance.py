@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from featurize.errors import ShardError, UsageError
 from model.config import EMOTIONS
-from pipelines.inspect_shard import column_names
 from pipelines.workspace import MODALITIES
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def _look(seen: Seen, modality: str, path: Path) -> None:
 def _look_at_targets(seen: Seen, shard: "ShardReader") -> None:
     import numpy as np
 
-    names = column_names(shard)
+    names = shard.column_names
     row = shard.columns[shard.index[seen.id]]
     if "speaker" in names:
         seen.speaker = row["speaker"].decode(errors="replace")

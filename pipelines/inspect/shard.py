@@ -36,19 +36,13 @@ def shard_facts(path: Path) -> dict[str, Any]:
         "config": shard.config,
         "tools": shard.tools,
         "fields": {name: _field_facts(shard, name) for name in names},
-        "columns": column_names(shard),
+        "columns": shard.column_names,
         "rejects": [{"reason": reason, "n": n} for reason, n in reasons.most_common()],
         "ids": [
             {"id": utterance_id, **{name: lengths[name][i] for name in names}}
             for i, utterance_id in enumerate(shard.ids)
         ],
     }
-
-
-def column_names(shard: "ShardIndex") -> list[str]:
-    """Names of what is one value an utterance."""
-    own = {"id", *(f"{n}_{what}" for n in shard.fields for what in ("start", "rows", "xxh3"))}
-    return [name for name in shard.columns.dtype.names or () if name not in own]
 
 
 def _field_facts(shard: "ShardIndex", name: str) -> dict[str, Any]:

@@ -1,0 +1,65 @@
+"""The commands that make damaged files again, and only those.
+
+A damaged shard counts as not done, so its stage's own command with ``--shards`` makes it again. It
+wants the settings of before; ``pipelines.runner`` refuses others than the other shards have.
+"""
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipelines.manifest import Table
+from pipelines.verify.check import Verification
+from pipelines.verify.one_file import Checked
+from pipelines.workspace import IMPORTED_FROM
+
+
+def commands(work: Path, result: Verification) -> list[str]:
+    """What makes everything that is damaged again, in the order in which it has to be run.
+
+    Options that the stage was given the first time are for the user to add.
+    """
+    made = []
+    for stage in dict.fromkeys(checked.file.stage for checked in result.damaged):
+        damaged = [checked for checked in result.damaged if checked.file.stage == stage]
+        if stage == "prepare":
+            made.append(_prepare(work, damaged[0].made))
+        elif stage == "select":
+            made.append(["select", str(work)])
+        else:
+            made.append(_of_shards(work, stage, damaged, result.files))
+    return [shlex.join(["trimodal", *words]) for words in made]
+
+
+def shard_list(numbers: Iterable[int]) -> str:
+    """What ``--shards`` reads: [3, 4, 5, 9] -> "3:6,9"."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and parts[-1][1] == number:
+            parts[-1][1] += 1
+        else:
+            parts.append([number, number + 1])
+    return ",".join(str(a) if b == a + 1 else f"{a}:{b}" for a, b in parts)
+
+
+def _prepare(work: Path, made: Table | None) -> list[str]:
+    """The shuffle and the cut must be those of before, or no shard is of this manifest."""
+    if made is None:
+        return ["prepare", "CORPUS", "ROOT", str(work), "--redo"]
+    cut = ["--shard-size", str(made.config["shard_size"]), "--seed", str(made.config["seed"])]
+    return ["prepare", made.config["corpus"], made.config["root"], str(work), *cut, "--redo"]
+
+
+def _of_shards(work: Path, stage: str, damaged: list[Checked], files: list[Checked]) -> list[str]:
+    headers = [c.made for c in files if c.file.stage == stage and c.made is not None]
+    imported = headers[0].config.get(IMPORTED_FROM) if headers else None
+    if stage == "decode":
+        words = ["decode", str(work)]
+    elif imported:
+        words = ["import", str(imported), str(work), "SOURCE", "--modality", stage]
+    else:
+        words = ["extract", str(work), stage]
+    numbers = [c.file.shard for c in damaged if c.file.shard is not None]
+    words += ["--shards", shard_list(numbers)]
+    # Of another input than there is now: without it the stage refuses to replace them.
+    return [*words, "--redo"] if any(c.is_current is False for c in damaged) else words
