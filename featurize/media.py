@@ -194,7 +194,7 @@ def iter_frames(
 
 def _mono_blocks(
     container: InputContainer, stream: AudioStream, sample_rate_hz: int
-) -> Iterator[memoryview]:
+) -> Iterator["memoryview[float]"]:
     """Yield consecutive blocks of float32 samples, the first of which begins at time zero."""
     resampler = av.AudioResampler(
         format="fltp", layout="mono", rate=sample_rate_hz, options=MIX_WITHIN_FULL_SCALE
@@ -206,7 +206,7 @@ def _mono_blocks(
             if late_s > LARGEST_DELAY_S:
                 raise ValueError(f"its sound starts {late_s:.0f} s late: wrong time stamps")
             n_late = round(late_s * sample_rate_hz)
-            yield memoryview(np.zeros(max(n_late, 0), dtype=np.float32))
+            yield memoryview(bytes(4 * max(n_late, 0))).cast("f")
         for resampled in resampler.resample(frame):
             if resampled is not None:  # what flushing gives when there was nothing to convert
                 block = memoryview(resampled.planes[0]).cast("f")[: resampled.samples]

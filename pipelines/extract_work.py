@@ -43,9 +43,13 @@ def normalise_transcript(text: str) -> list[str]:
 
 
 def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
-    """Writes (T, 40) LFBE of each utterance."""
+    """Writes (T, 40) LFBE of each utterance, and their (2, 41) statistics for normalisation."""
+    from featurize.cmvn import cmvn_statistics
     from featurize.lfbe import lfbe
     from featurize.media import read_audio
+    from featurize.shards.encodings import decode, encode
+
+    encoding = settings.store.audio
 
     def features(utterance: Utterance) -> dict[str, "np.ndarray"]:
         path = _media_path(unit, utterance, utterance.audio, "audio")
@@ -55,10 +59,13 @@ def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
             end_s=utterance.end_s,
             sample_rate_hz=settings.lfbe.sample_rate_hz,
         )
-        return {"features": lfbe(wave, settings.lfbe.sample_rate_hz, settings.lfbe)}
+        rows = lfbe(wave, settings.lfbe.sample_rate_hz, settings.lfbe)
+        as_read = decode(*encode(rows, encoding), encoding)  # the statistics of what is stored
+        return {"features": rows, "cmvn": cmvn_statistics(as_read)[None]}
 
-    fields = {"features": ((settings.lfbe.n_bins,), settings.store.audio)}
-    tools = _versions("torchaudio", "av")
+    n_bins = settings.lfbe.n_bins
+    fields = {"features": ((n_bins,), encoding), "cmvn": ((2, n_bins + 1), "float64")}
+    tools = _versions("torch", "torchaudio", "av")
     return _write(unit, "audio", fields, tools, _each(unit, features), settings.store.compression)
 
 
