@@ -205,7 +205,8 @@ def _pretraining_fingerprint(
     if stored.get("kind") != "multitask":
         raise UsageError(f"{init}: a {stored.get('kind')} run; --init takes a pretraining run")
     model, store = config_of
-    wanted = {key: model.described().get(key) for key in ENCODER_SETTINGS}
+    stored["model"].setdefault("cmvn", "none")  # see ModelConfig.described
+    wanted = {key: getattr(model, key) for key in ENCODER_SETTINGS}
     pairs = [("model", wanted), ("dims", asdict(store.dims))]
     for section, now in pairs:
         for key, value in now.items():

