@@ -1,5 +1,6 @@
 """Extraction: shards hold what the parts give when they are called alone; losses have reasons."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +111,33 @@ def test_text_is_the_word_vectors_of_the_transcript(work: Path) -> None:
         np.testing.assert_array_equal(arrays["features"], table(words).astype(np.float16))
         assert arrays["times_s"].shape == (len(words), 2)
         assert np.isnan(arrays["times_s"]).all()
+
+
+def test_words_with_a_vector_are_counted(work: Path, tmp_path: Path, trimodal: Callable) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(work, copy)
+    (tmp_path / "few.txt").write_text("the 1 2\na 3 4\nto 5 6\nn't 7 8\n")
+    words = ("text", "--preset", "demo", "--glove", tmp_path / "few.txt", "--redo", "--jobs", 2)
+    result = trimodal("extract", copy, *words)
+    assert result.exit_code == 0, result.output
+    shards = [ShardIndex(path) for path in sorted((copy / "features").glob("*.text.h5"))]
+    counted = {
+        utterance_id: int(n)
+        for shard in shards
+        for utterance_id, n in zip(shard.ids, shard.columns["n_known"], strict=True)
+    }
+    utterances = Workspace(copy).utterances
+    transcripts = {u.id: normalise_transcript(str(u.text)) for u in utterances if u.id in counted}
+    for utterance_id, transcript in transcripts.items():
+        known = [w for w in transcript if w in ("the", "a", "to") or w.endswith("n't")]
+        assert counted[utterance_id] == len(known)
+    n, n_known = sum(map(len, transcripts.values())), sum(counted.values())
+    assert 0 < n_known < n
+    line = f"{100 * n_known / n:.2f}% of {n:,} words have a vector"
+    assert f"text: {line}" in result.output
+    assert line in trimodal("status", copy).output
+    told = json.loads(trimodal("status", copy, "--json").output)["words"]
+    assert told == {"n": n, "known": n_known}
 
 
 def test_targets_say_who_what_and_which_fold(work: Path) -> None:
