@@ -17,6 +17,7 @@ from featurize.media import read_audio, read_frames
 from featurize.shards import ShardIndex, ShardReader, ShardWriter
 from featurize.vgg import VggConfig, VggExtractor
 from pipelines.extract_work import normalise_transcript
+from pipelines.manifest import read_table
 from pipelines.workspace import MODALITIES, Workspace
 
 
@@ -111,6 +112,33 @@ def test_text_is_the_word_vectors_of_the_transcript(work: Path) -> None:
         np.testing.assert_array_equal(arrays["features"], table(words).astype(np.float16))
         assert arrays["times_s"].shape == (len(words), 2)
         assert np.isnan(arrays["times_s"]).all()
+
+
+@pytest.mark.slow
+def test_word_times_are_the_decoders(
+    tiny_corpora: Path, tmp_path: Path, trimodal: Callable
+) -> None:
+    root, work = tiny_corpora / "voxceleb2", tmp_path / "vox"
+    for words in (
+        ("prepare", "voxceleb2", root, work, "--preset", "demo"),
+        ("decode", work, "--preset", "demo", "--max-reject-share", 1),
+        ("select", work, "--keep-fraction", 1),
+        ("extract", work, "text", "--preset", "demo"),
+    ):
+        result = trimodal(*words)
+        assert result.exit_code == 0, result.output
+    workspace = Workspace(work)
+    rows = [
+        row for n in range(workspace.n_shards) for row in read_table(workspace.decode_path(n)).rows
+    ]
+    decoded = {row["id"]: row["words"] for row in rows}
+    content = everything(work, "text")
+    assert len(content) > 3
+    for utterance_id, arrays in content.items():
+        kept = [w for w in decoded[utterance_id] if normalise_transcript(w[0])]
+        expected = [(start, end) for _, start, end, _ in kept]
+        np.testing.assert_allclose(arrays["times_s"], expected, atol=1e-5)
+        assert len(arrays["features"]) == len(expected)
 
 
 def test_words_with_a_vector_are_counted(work: Path, tmp_path: Path, trimodal: Callable) -> None:
