@@ -54,6 +54,17 @@ def test_normalises_as_kaldi_does(n_frames: int, seed: int) -> None:
     np.testing.assert_allclose(normalised, kaldis_apply_cmvn(features, statistics), atol=1e-5)
 
 
+def test_agrees_with_kaldi_native_fbank() -> None:
+    knf = pytest.importorskip("kaldi_native_fbank")
+    features = log_energies(50, seed=3).astype(np.float32)
+    statistics = cmvn_statistics(features)
+    np.testing.assert_allclose(statistics, knf.compute_cmvn_stats(features), rtol=1e-6)
+    options = knf.CmvnOptions()
+    options.norm_vars = True
+    expected = knf.apply_cmvn(statistics, options, features)
+    np.testing.assert_allclose(apply_cmvn(features, statistics), expected, atol=1e-5)
+
+
 def test_pooled_frames_get_mean_0_and_variance_1() -> None:
     utterances = [log_energies(n, seed=n) for n in (3, 40, 7)]
     statistics = sum(cmvn_statistics(utterance) for utterance in utterances)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from featurize import media
 from featurize.errors import MediaError
 from featurize.media import iter_frames, probe_audio, read_audio, read_frames
 
@@ -105,6 +106,18 @@ def test_audio_of_the_right_rate_comes_through_bit_for_bit(tmp_path: Path) -> No
     audio = read_audio(write_wav(tmp_path / "a.wav", samples, RATE_HZ))
     assert audio.dtype == np.float32
     np.testing.assert_array_equal(audio, (samples / 32768).astype(np.float32))
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_audio_that_needs_no_mixing_is_what_the_mixer_makes_of_it(
+    tmp_path: Path, suffix: str, monkeypatch
+) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    samples = np.random.default_rng(1).integers(-32768, 32768, size=54321).astype(np.int16)
+    soundfile.write(tmp_path / f"a{suffix}", samples, RATE_HZ)
+    found = read_audio(tmp_path / f"a{suffix}", start_s=0.1)
+    monkeypatch.setattr(media, "_is_ready", lambda frame, sample_rate_hz: False)
+    np.testing.assert_array_equal(read_audio(tmp_path / f"a{suffix}", start_s=0.1), found)
 
 
 RATES_HZ = [8000, 11025, 12000, 22050, 24000, 32000, 44100, 48000, 88200, 96000]
