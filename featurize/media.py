@@ -44,7 +44,7 @@ MIX_WITHIN_FULL_SCALE = {"rematrix_maxval": "1"}
 LARGEST_SAMPLE = 32767 / 32768  # int16's range, Kaldi's, scaled to [-1, 1)
 
 # A decoded frame, or None at the end, to blocks of mono float32 samples.
-Convert = Callable[[AudioFrame | None], Iterator["memoryview[float]"]]
+Convert = Callable[[AudioFrame | None], Iterator["memoryview[Any]"]]
 
 
 def read_audio(
@@ -198,7 +198,7 @@ def iter_frames(
 
 def _mono_blocks(
     container: InputContainer, stream: AudioStream, sample_rate_hz: int
-) -> Iterator["memoryview[float]"]:
+) -> Iterator["memoryview[Any]"]:
     """Yield consecutive blocks of float32 samples, the first of which begins at time zero."""
     convert = _mixer(sample_rate_hz)
     n_late: int | None = None  # samples from time zero to the stream's first; may be negative
@@ -223,7 +223,7 @@ def _mixer(sample_rate_hz: int) -> Convert:
         format="fltp", layout="mono", rate=sample_rate_hz, options=MIX_WITHIN_FULL_SCALE
     )
 
-    def convert(frame: AudioFrame | None) -> Iterator["memoryview[float]"]:
+    def convert(frame: AudioFrame | None) -> Iterator["memoryview[Any]"]:
         for mixed in resampler.resample(frame):
             if mixed is not None:  # what flushing gives when there was nothing to convert
                 yield memoryview(mixed.planes[0]).cast("f")[: mixed.samples]
@@ -237,7 +237,7 @@ def _is_ready(frame: AudioFrame, sample_rate_hz: int) -> bool:
     return is_mono and frame.format.name in ("s16", "s16p")
 
 
-def _as_floats(sample_rate_hz: int, frame: AudioFrame | None) -> Iterator["memoryview[float]"]:
+def _as_floats(sample_rate_hz: int, frame: AudioFrame | None) -> Iterator["memoryview[Any]"]:
     """What libswresample makes of it too, in a tenth of the time."""
     if frame is None:
         return
