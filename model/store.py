@@ -89,6 +89,7 @@ class FeatureStore:
             audio=n_stacked_frames * width["audio"], video=width["video"], text=width["text"]
         )
         self._cmvn = cmvn
+        self._read = READ if cmvn == "none" else (*READ, CMVN_FIELD)
         if cmvn != "none":
             self.dtypes["audio"] = np.dtype(np.float32)
         if cmvn in ("speaker", "global"):
@@ -164,7 +165,7 @@ class FeatureStore:
 
     def _reader(self, path: Path) -> ShardReader:
         with self._lock:
-            reader = self._readers.pop(path, None) or ShardReader(path, only=READ)
+            reader = self._readers.pop(path, None) or ShardReader(path, only=self._read)
             self._readers[path] = reader  # now the most recently used
             if len(self._readers) > MAX_OPEN_SHARDS:
                 self._readers.popitem(last=False)  # closes when no thread reads it any more
