@@ -38,7 +38,8 @@ def rows(quick: bool) -> list[dict[str, Any]]:
         rounds = 3 if quick else 7
         kernel_s = alternate(kernels(folder), rounds)
         whole_s = alternate(whole_paths(folder), rounds)
-        memory_mb = {path: in_fresh_process(_peak_mb, folder, path) for path in whole_paths(folder)}
+        measured = ["stage"] if quick else list(whole_paths(folder))
+        memory_mb = {path: in_fresh_process(_peak_mb, folder, path) for path in measured}
     torch.set_num_threads(n_threads)
     n_files = f"{round(sound_s)} s of {of_whom}, one process, one thread"
     found = [

@@ -20,7 +20,7 @@ from benchmarks.timing import MIB, alternate, in_fresh_process, peak_bytes
 from featurize.glove import Glove
 
 DIMENSION = 300
-N_WORDS, N_WORDS_QUICK = 400_000, 20_000
+N_WORDS, N_WORDS_QUICK = 400_000, 10_000
 N_UTTERANCES, WORDS_PER_UTTERANCE = 2_000, 20
 
 Opened = tuple[float, float]  # seconds and peak MiB
