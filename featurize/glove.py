@@ -114,7 +114,7 @@ class Glove:
     def keyed_vectors(self) -> "KeyedVectors":
         """The same vectors, not copied, as gensim's: neighbours, analogies, export.
 
-        Its dict of words takes about 100 bytes a word.
+        Its dict of words takes about 130 bytes a word.
         """
         from gensim.models import KeyedVectors
 

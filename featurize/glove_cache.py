@@ -7,7 +7,7 @@ A source becomes, in the cache folder and under a key made of its content:
     KEY.rows.npy      (n,) uint32, of each hash   KEY.json        written last: sizes, digests, mean
 
 A word is found by its xxh3_64 in ``hashes``; the word itself is then compared. Against a dict of
-words, which takes 100 bytes a word in each process, that costs some microseconds a word, and the
+words, which takes 130 bytes a word in each process, that costs some microseconds a word, and the
 pages are shared.
 
 The folder is ``$TRIMODAL_CACHE``, else ``$XDG_CACHE_HOME/trimodal``, else ``~/.cache/trimodal``.
