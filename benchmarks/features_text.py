@@ -33,7 +33,7 @@ def rows(quick: bool) -> list[dict[str, Any]]:
         folder = Path(name)
         os.environ["TRIMODAL_CACHE"] = name
         words = _write_vectors(folder / "glove.txt", n_words)
-        opened = _open_in_turn(folder, rounds=1 if quick else 3)
+        opened = _open_in_turn(folder)
         spoken = _transcripts(words)
         glove = Glove.open(folder / "glove.txt", oov="split")
         looked_up = alternate(_lookups(glove, spoken), 3 if quick else 5)
@@ -63,14 +63,17 @@ def _write_vectors(path: Path, n_words: int) -> list[str]:
     return words
 
 
-def _open_in_turn(folder: Path, rounds: int) -> dict[str, Opened]:
-    """Each way of opening in fresh processes: medians of seconds and of peak memory."""
+def _open_in_turn(folder: Path) -> dict[str, Opened]:
+    """Each way of opening in fresh processes: medians of seconds and of peak memory.
+
+    Once each what takes a minute or two.
+    """
     _save_with_gensim(folder)
+    shutil.rmtree(folder / "glove")  # the cache
+    slow, fast = ("ours, first time", "gensim"), ("ours", "gensim's own file, mapped")
     seen: dict[str, list[Opened]] = {}
-    for _ in range(rounds):
-        shutil.rmtree(folder / "glove", ignore_errors=True)  # the cache
-        for name in ("ours, first time", "ours", "gensim", "gensim's own file, mapped"):
-            seen.setdefault(name, []).append(in_fresh_process(_open, folder, name))
+    for name in (*slow, *fast, *fast, *fast):
+        seen.setdefault(name, []).append(in_fresh_process(_open, folder, name))
     return {
         name: (statistics.median(s for s, _ in found), statistics.median(m for _, m in found))
         for name, found in seen.items()
