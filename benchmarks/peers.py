@@ -18,8 +18,6 @@ from benchmarks.collation import Arrays, Batch, padded
 from benchmarks.corpus import STACKED, Corpus
 
 Read = Callable[[str, str], Arrays]  # file, id -> arrays
-# webdataset's buffer between tar and file, as it documents; its default of 8 KiB is slower
-os.environ.setdefault("GOPEN_BUFFER", str(1024 * 1024))
 
 
 class Peer(Protocol):
@@ -138,23 +136,20 @@ def _lhotse_reader(kind: str, path: str, process_id: int):  # type: ignore[no-un
 
 
 class WebDataset:
-    """Tar files with a ``.npy`` a modality."""
+    """Tar files with a file a modality, ``.npy`` or webdataset's own ``.ten``."""
 
-    name = "WebDataset, .npy in tar"
-
-    def __init__(self, folder: Path, corpus: Corpus) -> None:
+    def __init__(self, folder: Path, corpus: Corpus, suffix: str) -> None:
         import webdataset
 
-        self.settings = (
-            f"webdataset {webdataset.__version__}, its decoder, buffer 1 MiB, no shuffle"
-        )
+        self.name = f"WebDataset, .{suffix} in tar"
+        self.settings = f"webdataset {webdataset.__version__}, its decoder, no shuffle"
+        self._suffix = suffix
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = [str(folder / f"{number}.tar") for number in range(corpus.n_shards)]
         for number, path in enumerate(self._paths):
             with webdataset.TarWriter(path) as writer:
                 for utterance_id, arrays in _arrays_of(corpus, number):
-                    members = {f"{name}.npy": array for name, array in arrays.items()}
-                    writer.write({"__key__": utterance_id, **members})
+                    writer.write({"__key__": utterance_id, **self._members(arrays)})
 
     def utterances(self) -> Iterator[Arrays]:
         yield from self._pipeline()
@@ -162,7 +157,7 @@ class WebDataset:
     def batches(self, batch_size: int, n_workers: int) -> Callable[[], Iterator[Batch]]:
         from webdataset import WebLoader
 
-        loader = WebLoader(
+        loader = WebLoader(  # batches are made in the workers, as its documentation advises
             self._pipeline().batched(batch_size, collation_fn=padded),
             batch_size=None,
             num_workers=n_workers,
@@ -170,14 +165,19 @@ class WebDataset:
         )
         return lambda: iter(loader)
 
+    def _members(self, arrays: Arrays) -> dict:
+        if self._suffix == "ten":
+            return {f"{name}.ten": [array] for name, array in arrays.items()}
+        return {f"{name}.{self._suffix}": array for name, array in arrays.items()}
+
     def _pipeline(self):  # type: ignore[no-untyped-def]
         from webdataset import WebDataset as Tars
 
-        return Tars(self._paths, shardshuffle=False).decode().map(_without_suffix)
+        return Tars(self._paths, shardshuffle=False).decode().map(self._arrays)
 
-
-def _without_suffix(sample: dict) -> Arrays:
-    return {name: sample[f"{name}.npy"] for name in STACKED}
+    def _arrays(self, sample: dict) -> Arrays:
+        found = {name: sample[f"{name}.{self._suffix}"] for name in STACKED}
+        return {name: array[0] for name, array in found.items()} if self._suffix == "ten" else found
 
 
 def _arrays_of(corpus: Corpus, number: int) -> Iterator[tuple[str, Arrays]]:

@@ -36,7 +36,8 @@ def store(options: Options) -> Report:
         write_workspace(folder / "ours", corpus)
         peers: list[Peer] = [
             Hdf5Groups(folder / "groups", corpus),
-            WebDataset(folder / "tar", corpus),
+            WebDataset(folder / "npy", corpus, "npy"),
+            WebDataset(folder / "ten", corpus, "ten"),
             Lhotse(folder / "lhotse-hdf5", corpus, "numpy_hdf5"),
             Lhotse(folder / "lhotse-files", corpus, "numpy_files"),
         ]
