@@ -14,18 +14,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _HOST = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
-_TEMPORARY = re.compile(r"^\..+\.(?P<host>[A-Za-z0-9_]+)-(?P<pid>\d+)(-\d+)?\.tmp$")
+_TEMPORARY = re.compile(r"^\..+\.(?P<host>[A-Za-z0-9_]+)-(?P<pid>\d+)(-\d+)?\.tmp(\.\w+)?$")
 _NUMBERS = itertools.count()  # no two writers share a file, not even of one path in one process
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, suffix: str = "") -> Iterator[Path]:
     """Yields a temporary path beside ``path``; renames it to ``path`` on a clean exit.
 
-    On an exception the temporary file is deleted and ``path`` stays as it was.
+    On an exception the temporary file is deleted and ``path`` stays as it was. ``suffix`` ends the
+    temporary name, for writers that insist on one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{next(_NUMBERS)}.tmp")
+    writer = f"{_HOST}-{os.getpid()}-{next(_NUMBERS)}"
+    temporary = path.with_name(f".{path.name}.{writer}.tmp{suffix}")
     try:
         yield temporary
         _fsync(temporary)
@@ -49,7 +51,7 @@ def write_text(path: Path, content: str) -> None:
 def remove_stale(folder: Path) -> int:
     """Deletes the temporary files of writers on this host that no longer run; returns how many."""
     removed = 0
-    for entry in folder.glob(".*.tmp") if folder.is_dir() else ():
+    for entry in folder.glob(".*.tmp*") if folder.is_dir() else ():
         match = _TEMPORARY.match(entry.name)
         if match and match["host"] == _HOST and not _is_running(int(match["pid"])):
             entry.unlink(missing_ok=True)

@@ -115,6 +115,22 @@ def read_frames(
     return times_s, np.stack([picture for _, picture in timed])
 
 
+def probe_audio(path: str | Path) -> tuple[int, int, int]:
+    """What the header says of a file's sound: rate in Hz, channels, samples a channel.
+
+    Raises:
+        MediaError: the file cannot be opened, has no sound, or does not state its length.
+    """
+    with _opened(path) as container:
+        stream = container.streams.best("audio")
+        if not isinstance(stream, AudioStream):
+            raise MediaError(f"{path}: has no audio stream")
+        if stream.duration is None or stream.time_base is None or not stream.rate:
+            raise MediaError(f"{path}: does not state how long its sound is")
+        n_samples = round(stream.duration * stream.time_base * stream.rate)
+        return stream.rate, stream.channels, n_samples
+
+
 def iter_frames(
     path: str | Path, *, fps: float, start_s: float = 0.0, end_s: float | None = None
 ) -> Iterator[tuple[float, np.ndarray]]:

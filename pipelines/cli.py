@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from featurize.errors import TrimodalError, UsageError
-from pipelines import __version__, cli_store, launch
+from pipelines import __version__, cli_exchange, cli_store, launch
 from pipelines.options import (
     FILE,
     FOLDER,
@@ -395,3 +395,5 @@ def demo(folder: Path, jobs: int | None) -> None:
 
 main.add_command(cli_store.verify)
 main.add_command(cli_store.inspect)
+main.add_command(cli_exchange.export_group)
+main.add_command(cli_exchange.import_group)

@@ -25,7 +25,9 @@ class Utterance:
 
     Paths are POSIX paths relative to the corpus root, ``*_bytes`` the sizes of those files; another
     size is another input, whatever the path. ``end_s`` None means to the end of the file.
-    ``labels`` are (sentiment, happy, sad, anger, surprise, disgust, fear).
+    ``labels`` are (sentiment, happy, sad, anger, surprise, disgust, fear). ``recording`` is the
+    longer video that it was cut from, where the corpus says so, with its place in there: also when
+    the files are clips, whose own time begins at 0.
     """
 
     id: str
@@ -39,6 +41,9 @@ class Utterance:
     fold: str | None = None
     audio_bytes: int | None = None
     video_bytes: int | None = None
+    recording: str | None = None
+    recording_start_s: float | None = None
+    recording_end_s: float | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Utterance":

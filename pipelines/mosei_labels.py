@@ -7,13 +7,13 @@ numbers are not segment numbers.
 import ast
 import csv
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from featurize.errors import CorpusError
+from pipelines.hdf5_members import member, numeric_matrix
 
 SCORES = ("sentiment", "happy", "sad", "anger", "surprise", "disgust", "fear")
 SCORE_RANGES = ((-3.0, 3.0),) + ((0.0, 3.0),) * 6
@@ -28,7 +28,6 @@ _FOLD_NAMES = {
     "standard_test_fold": "test",
 }
 _MAX_ROWS = 100_000  # of one video; the longest real one has 98
-_MAX_CHUNK = 10_000_000  # values; a small array stored in a huge chunk would fill the memory
 _MAX_FOLDS_BYTES = 50_000_000  # the real file has 46 kB
 
 
@@ -145,54 +144,29 @@ def _read_csd(path: Path) -> dict[str, list[LabelRow]]:
 
     try:
         with h5py.File(path, "r") as file:
-            videos = _member(_member(file, "All Labels", h5py.Group), "data", h5py.Group)
+            videos = member(member(file, "All Labels", h5py.Group), "data", h5py.Group)
             return {video: _video_rows(videos, video) for video in videos}
     except (OSError, RuntimeError, KeyError) as error:
         raise CorpusError(
             f"{path}: cannot be read as labels ({error}); expected CMU_MOSEI_Labels.csd (HDF5)"
         ) from None
     except CorpusError as error:
-        raise CorpusError(f"{path}: {error}") from None
+        raise CorpusError(f"{path}: {error}; expected CMU_MOSEI_Labels.csd") from None
 
 
 def _video_rows(videos: Any, video: str) -> list[LabelRow]:
     import h5py
 
-    group = _member(videos, video, h5py.Group)
-    features = _matrix(group, "features", len(SCORES))
-    intervals = _matrix(group, "intervals", 2)
+    group = member(videos, video, h5py.Group)
+    features = numeric_matrix(group, "features", max_rows=_MAX_ROWS, n_columns=len(SCORES))
+    intervals = numeric_matrix(group, "intervals", max_rows=_MAX_ROWS, n_columns=2)
     if len(features) != len(intervals):
         raise CorpusError(f"{group.name}: {len(features)} labels for {len(intervals)} intervals")
     return [
         LabelRow(start_s, end_s, tuple(scores))
-        for (start_s, end_s), scores in zip(intervals, features, strict=True)
+        for (start_s, end_s), scores in zip(_floats(intervals), _floats(features), strict=True)
     ]
 
 
-def _member(group: Any, name: str, kind: type) -> Any:
-    """Member of an HDF5 group; never one that a soft or external link leads to."""
-    import h5py
-
-    link = group.get(name, getlink=True)
-    if link is None:
-        raise CorpusError(f"no {name!r} in {group.name}; expected CMU_MOSEI_Labels.csd")
-    if not isinstance(link, h5py.HardLink):
-        raise CorpusError(f"{name!r} in {group.name} is a link, which is not followed")
-    member = group[name]
-    if not isinstance(member, kind):
-        raise CorpusError(f"{member.name} is not a {kind.__name__.lower()}")
-    return member
-
-
-def _matrix(group: Any, name: str, n_columns: int) -> list[list[float]]:
-    """Rows of a numeric (n, n_columns) dataset that lies wholly inside its file."""
-    import h5py
-
-    dataset = _member(group, name, h5py.Dataset)
-    if dataset.dtype.kind not in "fiu" or dataset.shape[1:] != (n_columns,):
-        raise CorpusError(f"{dataset.name} is not a numeric array of shape (n, {n_columns})")
-    if dataset.external or dataset.is_virtual:
-        raise CorpusError(f"{dataset.name} keeps its values in another file")
-    if len(dataset) > _MAX_ROWS or math.prod(dataset.chunks or ()) > _MAX_CHUNK:
-        raise CorpusError(f"{dataset.name} is too large for the labels of one video")
+def _floats(dataset: Any) -> list[list[float]]:
     return dataset[()].astype(float).tolist()

@@ -179,6 +179,9 @@ def _utterance(corpus: MoseiCorpus, video: _Video, segment: Segment, row: LabelR
         fold=video.fold,
         audio_bytes=sound_bytes,
         video_bytes=picture_bytes,
+        recording=video.id,
+        recording_start_s=max(segment.start_s, 0.0),
+        recording_end_s=segment.end_s,
     )
 
 

@@ -16,7 +16,7 @@ from featurize.errors import ShardError, UsageError
 from featurize.shards import ShardIndex
 from pipelines.manifest import Reject, Table, deciding
 from pipelines.runner import made_with
-from pipelines.workspace import MODALITIES, Workspace
+from pipelines.workspace import IMPORTED_FROM, MODALITIES, Workspace
 
 
 class Survey(NamedTuple):
@@ -29,8 +29,8 @@ class Survey(NamedTuple):
 def workspace_status(work: Path) -> dict[str, Any]:
     """Accounts for every utterance found in the corpus.
 
-    Returns keys ``work``, ``corpus``, ``root``, ``is_demo``, ``n_utterances``, ``hours`` (None
-    before audio is extracted), ``stages`` and ``rejects``. In each stage
+    Returns keys ``work``, ``corpus``, ``root``, ``is_demo``, ``n_utterances``, ``hours`` (of
+    audio; None when unknown), ``stages`` and ``rejects``. In each stage
     ``in = done + rejected + dropped + pending``, and the next stage's ``in`` is this one's
     ``done``. ``rejects`` lists {"stage", "reason", "n"}, most frequent first. A shard made from
     other input than there is now (another manifest, another selection) counts as still to do.
@@ -100,7 +100,7 @@ def refuse_incomplete(work: Path) -> None:
             raise UsageError(
                 f"{work}: {n_missing} of {len(made)} {modality} shards are missing, "
                 "damaged or made from other input than there is now; run "
-                f"`trimodal extract {work} {modality}` (with --redo if it asks for that)"
+                f"{_command(workspace, modality, made)} (with --redo if it asks for that)"
             )
 
 
@@ -165,10 +165,13 @@ def _n_selected(workspace: Workspace) -> int | None:
         return None
 
 
-def _hours(workspace: Workspace, audio: Sequence[Table | None]) -> float:
+def _hours(workspace: Workspace, audio: Sequence[Table | None]) -> float | None:
+    """Of the audio there is; None where rows of imported features have no constant shift."""
     length_s = 0.0
     for number, header in enumerate(audio):
         if header:
+            if not header.config.get("hop_s"):
+                return None
             shard = ShardIndex(workspace.output_path(number, "audio"))
             length_s += float(shard.lengths("features").sum()) * header.config["hop_s"]
     return length_s / 3600
@@ -181,9 +184,18 @@ def _refuse_mixture(workspace: Workspace, modality: str, made: Sequence[Table | 
         if config != next(iter(settings.values())):
             raise UsageError(
                 f"{workspace.output_path(number, modality)} was made with other settings than the "
-                f"{modality} shards before it; run `trimodal extract {workspace.root} {modality} "
-                "--redo` to the end"
+                f"{modality} shards before it; run {_command(workspace, modality, made)} with "
+                "--redo to the end"
             )
+
+
+def _command(workspace: Workspace, modality: str, made: Sequence[Table | None]) -> str:
+    """What makes the shards of a modality, told from those that are there."""
+    imported = {h.config[IMPORTED_FROM] for h in made if h and IMPORTED_FROM in h.config}
+    if imported:
+        source = f"{min(imported)} {workspace.root} ... --modality {modality}"
+        return f"`trimodal import {source}` as before"
+    return f"`trimodal extract {workspace.root} {modality}`"
 
 
 def _by_reason(rejects: list[Reject]) -> list[dict[str, Any]]:

@@ -97,11 +97,16 @@ class Workspace:
         """Of ``decode`` or of a modality."""
         return self.decode_path(number) if stage == "decode" else self.feature_path(number, stage)
 
-    def inputs(self, stage: str, number: int) -> Any:
-        """What one shard of ``decode`` or of a modality is made from: part of its fingerprint."""
+    def inputs(self, stage: str, number: int, *, is_imported: bool = False) -> Any:
+        """What one shard of ``decode`` or of a modality is made from: part of its fingerprint.
+
+        Features imported from elsewhere are not made from the corpus's media or words.
+        """
         if stage == "decode":
             return [_media_input(utterance, "audio") for utterance in self.shard(number)]
         utterances = self.selected_shard(number)
+        if is_imported:
+            return [[u.id, u.recording, u.recording_start_s, u.recording_end_s] for u in utterances]
         if stage in ("audio", "video"):
             return [_media_input(utterance, stage) for utterance in utterances]
         words = None if self.is_transcribed else self._words_fingerprint(number)
@@ -111,7 +116,8 @@ class Workspace:
 
     def is_current(self, stage: str, number: int, made: Table) -> bool:
         """Whether a shard's header says that it was made from the input as it is now."""
-        return made.fingerprint == fingerprint(stage, made.config, self.inputs(stage, number))
+        inputs = self.inputs(stage, number, is_imported=IMPORTED_FROM in made.config)
+        return made.fingerprint == fingerprint(stage, made.config, inputs)
 
     def _words_fingerprint(self, number: int) -> str:
         """Of a decoded shard, whose model must be the one that was selected by."""

@@ -28,7 +28,6 @@ HEADER, UTTERANCES, REJECTS = "header", "utterances", "rejects"
 # an endless loop: so this layout, and fixed-length strings only.
 LIBVER = ("v110", "v110")
 CHUNK_BYTES = 1024 * 1024
-CACHE_BYTES = 16 * CHUNK_BYTES  # of decompressed chunks a field; HDF5's own 1 MiB holds just one
 MAX_CHUNK_BYTES = 16 * CHUNK_BYTES  # what a reader takes for one chunk
 MAX_UTTERANCE_BYTES = 2 * 1024**3  # of one field: 70 hours of LFBE, 3 hours of fc7 at 25 fps
 MAX_HEADER_BYTES = 32 * 1024  # HDF5 keeps longer attributes elsewhere, unchecked
@@ -169,7 +168,6 @@ def _access() -> h5py.h5p.PropFAID:
     plan = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     plan.set_file_locking(False, True)
     plan.set_fclose_degree(h5py.h5f.CLOSE_STRONG)  # no dataset holds a closed file
-    plan.set_cache(0, 521, CACHE_BYTES, 0.75)
     return plan
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from featurize.atomic import atomic_path
 from featurize.errors import ShardError
-from featurize.shards.compression import create_options
+from featurize.shards.compression import COMPRESSED_CHUNK_BYTES, create_options
 from featurize.shards.encodings import Stored, encode, is_scaled, n_not_finite, stored_dtype
 from featurize.shards.layout import (
     CHUNK_BYTES,
@@ -238,7 +238,8 @@ class _RowBuffer:
     ) -> None:
         self._file, self._name, self._options = file, name, options
         bytes_of_row = max(1, math.prod(row_shape) * dtype.itemsize)
-        self._chunk = np.zeros((max(1, CHUNK_BYTES // bytes_of_row), *row_shape), dtype)
+        chunk_bytes = COMPRESSED_CHUNK_BYTES if options else CHUNK_BYTES
+        self._chunk = np.zeros((max(1, chunk_bytes // bytes_of_row), *row_shape), dtype)
         self._n_waiting = 0
         self._data: h5py.Dataset | None = None
         self.n_rows = 0

@@ -14,7 +14,8 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from featurize.atomic import atomic_path
-with atomic_path(Path(sys.argv[1])) as temporary:
+with atomic_path(Path(sys.argv[1]), suffix=sys.argv[2]) as temporary:
+    assert temporary.name.endswith(sys.argv[2])
     temporary.write_text("half")
     print("writing", flush=True)
     time.sleep(60)
@@ -31,10 +32,13 @@ def test_an_error_keeps_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["file.txt"]
 
 
-def test_a_killed_writer_leaves_only_a_temporary_file_that_is_swept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["", ".h5"])
+def test_a_killed_writer_leaves_only_a_temporary_file_that_is_swept(
+    tmp_path: Path, suffix: str
+) -> None:
     path = tmp_path / "file.txt"
     writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, str(path), suffix], stdout=subprocess.PIPE, text=True
     )
     assert writer.stdout
     assert writer.stdout.readline() == "writing\n"

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featurize.errors import MediaError
-from featurize.media import iter_frames, read_audio, read_frames
+from featurize.media import iter_frames, probe_audio, read_audio, read_frames
 
 RATE_HZ = 16000
 VIDEO_FPS = 25
@@ -157,6 +157,19 @@ def test_audio_agrees_with_soundfile_on_real_recordings(shared_data: Path) -> No
         reference, rate_hz = soundfile.read(path, dtype="float32")
         assert rate_hz == RATE_HZ
         np.testing.assert_array_equal(read_audio(path), reference)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 44100])
+def test_the_header_says_rate_channels_and_length(tmp_path: Path, rate_hz: int) -> None:
+    path = write_wav(tmp_path / "a.wav", np.zeros((12345, 2)), rate_hz)
+    assert probe_audio(path) == (rate_hz, 2, 12345)
+
+
+def test_a_header_without_sound_is_an_error(tmp_path: Path, clip: Path) -> None:
+    with pytest.raises(MediaError, match="no audio stream"):
+        probe_audio(clip)
+    with pytest.raises(MediaError, match="no such regular file"):
+        probe_audio(tmp_path / "absent.wav")
 
 
 def test_audio_errors_are_named(tmp_path: Path, clip: Path) -> None:

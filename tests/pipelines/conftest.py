@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from click.testing import Result
 
-from featurize.shards import TARGET_COLUMNS, TARGET_FIELDS, ShardWriter
+from featurize.shards import NO_LABELS, TARGET_COLUMNS, TARGET_FIELDS, ShardWriter
 from model.config import ModelConfig, TrainConfig
+from pipelines.manifest import Utterance, fingerprint
+from pipelines.workspace import Workspace, create
 
 N_BINS, N_VIDEO, N_TEXT, N_EMOTIONS = 40, 12, 8, 6
 SHARES = (0.5, 0.3, 0.3, 0.2, 0.25, 0.2)  # of the segments that show each emotion
@@ -135,3 +138,106 @@ def trimodal() -> Callable[..., Result]:
         return CliRunner().invoke(main, [str(word) for word in words])
 
     return run
+
+
+class Exchanged(NamedTuple):
+    """A workspace with a manifest, and what was written to its shards."""
+
+    work: Path
+    utterances: dict[str, Utterance]
+    arrays: dict[str, dict[str, dict[str, np.ndarray]]]  # id -> modality -> field -> array
+    transcripts: dict[str, str]
+
+
+ODD_IDS = (
+    "-3g5yACwYnB/1",
+    "__a__/b.c/1",
+    "__a__/b%2Ec/1",
+    "v.1/%2E",
+    "\u00fan\u00ef/0",
+    "81406/10",
+)
+FOLDS = ("train", "dev", "test")
+
+
+def write_exchanged(
+    work: Path, *, seed: int = 0, audio: dict | None = None, is_labelled: bool = True
+) -> Exchanged:
+    """12 utterances in 3 shards, as extraction leaves them. ``audio``: settings of its shards.
+
+    Every modality is missing somewhere, and one utterance has none of them.
+    """
+    rng = np.random.default_rng(seed)
+    ids = [*ODD_IDS, *(f"rec{i % 2}/{i}" for i in range(6))]
+    utterances = {
+        utterance_id: Utterance(
+            id=utterance_id, speaker=f"s{i % 3}", audio=f"sound/{i % 2}.wav", video=None,
+            start_s=0.5 * i, end_s=0.5 * i + 0.4, text=f"Word {utterance_id}, and Word.",
+            labels=tuple(np.round(rng.uniform(0, 3, 7), 3).tolist()) if is_labelled else None,
+            fold=FOLDS[i % 3], recording=f"rec{i % 3}", recording_start_s=0.5 * (i // 3),
+            recording_end_s=0.5 * (i // 3 + 1),
+        )
+        for i, utterance_id in enumerate(ids)
+    }  # fmt: skip
+    cut = {"shard_size": 4, "seed": 0, "settings": {}}
+    create(work, "mosei", work / "corpus", list(utterances.values()), [], **cut)
+    transcripts = {utterance_id: f"word {i} and word" for i, utterance_id in enumerate(ids)}
+    arrays = {utterance_id: _random_arrays(rng) for utterance_id in ids}
+    for i, modality in enumerate(("audio", "video", "text")):
+        del arrays[ids[2 * i]][modality], arrays[ids[-1]][modality]
+    settings = {
+        "audio": {"hop_s": 0.01, "sample_rate_hz": 16000} if audio is None else audio,
+        "video": {"fps": 1.0}, "text": {}, "targets": {},
+    }  # fmt: skip
+    workspace = Workspace(work)
+    for number in range(workspace.n_shards):
+        for modality, config in settings.items():
+            _write_exchanged_shard(workspace, number, modality, config, arrays, transcripts)
+    return Exchanged(work, utterances, arrays, transcripts)
+
+
+def _random_arrays(rng: np.random.Generator) -> dict[str, dict[str, np.ndarray]]:
+    n_frames, n_video, n_words = (int(n) for n in rng.integers((1, 1, 1), (41, 5, 7)))
+    return {
+        "audio": {"features": rng.normal(size=(n_frames, N_BINS)).astype(np.float16)},
+        "video": {
+            "features": rng.normal(size=(n_video, N_VIDEO)).astype(np.float16),
+            "times_s": rng.uniform(0, 3, n_video).astype(np.float32),
+        },
+        "text": {
+            "features": rng.normal(size=(n_words, N_TEXT)).astype(np.float16),
+            "times_s": np.full((n_words, 2), np.nan, np.float32),
+        },
+    }
+
+
+def _write_exchanged_shard(
+    workspace: Workspace, number: int, modality: str, config: dict, arrays: dict, transcripts: dict
+) -> None:
+    made = fingerprint(modality, config, workspace.inputs(modality, number))
+    columns = TARGET_COLUMNS if modality == "targets" else None
+    with ShardWriter(
+        workspace.feature_path(number, modality), modality=modality, fields=FIELDS[modality],
+        config=config, fingerprint=made, tools={}, columns=columns,
+    ) as writer:  # fmt: skip
+        for utterance in workspace.shard(number):
+            if modality == "targets":
+                characters = np.frombuffer(transcripts[utterance.id].encode(), np.uint8)
+                facts = {"speaker": utterance.speaker, "fold": utterance.fold}
+                facts["labels"] = NO_LABELS if utterance.labels is None else utterance.labels
+                writer.add(utterance.id, {"characters": characters}, facts)
+            elif modality in arrays[utterance.id]:
+                writer.add(utterance.id, arrays[utterance.id][modality])
+            else:
+                writer.reject(utterance.id, "made to be missing")
+
+
+@pytest.fixture(scope="session")
+def exchanged(tmp_path_factory: pytest.TempPathFactory) -> Exchanged:
+    """A small workspace with features and what they are. Only for reading."""
+    return write_exchanged(tmp_path_factory.mktemp("exchanged") / "work")
+
+
+@pytest.fixture(scope="session")
+def make_exchanged() -> Callable[..., Exchanged]:
+    return write_exchanged

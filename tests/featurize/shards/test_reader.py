@@ -54,7 +54,7 @@ def test_many_chunks_and_utterances_across_their_borders(tmp_path, write_shard) 
         path = tmp_path / f"{compression}.h5"
         content = write_shard(path, lengths, compression=compression)
         with h5py.File(path) as file:
-            assert file["features"].chunks == (174_762, 3)
+            assert file["features"].chunks == (174_762 if compression == "none" else 10_922, 3)
         with ShardReader(path) as shard:
             for utterance_id, arrays in content.items():
                 features = shard.read(utterance_id, ["features"])["features"]
