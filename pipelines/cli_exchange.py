@@ -30,7 +30,7 @@ def export_webdataset(work: Path, out: Path, redo: bool) -> None:
     \b
     Example: trimodal export webdataset work/mosei out/webdataset
     """
-    from pipelines.export_webdataset import export_webdataset as run
+    from pipelines.exchange.export_webdataset import export_webdataset as run
 
     with _utterances(work, "export webdataset") as advance:
         exported = run(work, out, redo=redo, progress=advance)
@@ -47,8 +47,8 @@ def export_lhotse(work: Path, out: Path, redo: bool) -> None:
     \b
     Example: trimodal export lhotse work/mosei out/lhotse
     """
-    from pipelines.export_lhotse import CUTS
-    from pipelines.export_lhotse import export_lhotse as run
+    from pipelines.exchange.export_lhotse import CUTS
+    from pipelines.exchange.export_lhotse import export_lhotse as run
 
     with _utterances(work, "export lhotse") as advance:
         exported = run(work, out, redo=redo, progress=advance)
@@ -77,8 +77,8 @@ def export_mmsa(
     \b
     Example: trimodal export mmsa work/mosei out/mosei.pkl
     """
-    from pipelines.export_mmsa import PaddedRows
-    from pipelines.export_mmsa import export_mmsa as run
+    from pipelines.exchange.export_mmsa import PaddedRows
+    from pipelines.exchange.export_mmsa import export_mmsa as run
 
     padded = PaddedRows(audio_rows, video_rows, text_rows)
     with _utterances(work, "export mmsa") as advance:
@@ -115,7 +115,7 @@ def import_csd(work: Path, file: Path, modality: str, shards: str | None, **stag
     \b
     Example: trimodal import csd work/mosei CMU_MOSEI_COVAREP.csd --modality audio
     """
-    from pipelines.import_csd import find_csd
+    from pipelines.exchange.import_csd import find_csd
     from pipelines.progress import progress_bar
     from pipelines.workspace import Workspace
 
@@ -147,7 +147,7 @@ def import_npz(
     \b
     Example: trimodal import npz work/mosei openface --modality video
     """
-    from pipelines.import_npz import find_npz
+    from pipelines.exchange.import_npz import find_npz
     from pipelines.progress import progress_bar
     from pipelines.workspace import Workspace
 
@@ -164,7 +164,7 @@ def _import(
     workspace: Any, modality: str, found: Any, shards: str | None, stage: dict[str, Any]
 ) -> None:
     """Runs the import as a stage like any other."""
-    from pipelines.import_features import import_work, plan
+    from pipelines.exchange.import_features import import_work, plan
 
     units = plan(workspace, modality, launch.chosen_shards(workspace.n_shards, shards), found)
     launch.run_data_stage(
@@ -174,7 +174,7 @@ def _import(
 
 def _imported(workspace: Any, modality: str, source: Path, shards: str | None, unused: str) -> str:
     """The last line: what came from where, and what was changed on the way."""
-    from pipelines.import_features import replaced
+    from pipelines.exchange.import_features import replaced
 
     numbers = launch.chosen_shards(workspace.n_shards, shards)
     paths = [workspace.feature_path(number, modality) for number in numbers]

@@ -24,12 +24,12 @@ def verify(work: Path, jobs: int | None, shards: str | None, as_json: bool) -> N
     """
     from joblib import cpu_count
 
-    from pipelines.mending import commands
     from pipelines.progress import byte_bar
-    from pipelines.verify import verify as check
-    from pipelines.verify_report import as_object, final_line, lines
+    from pipelines.verify.check import verify as check
+    from pipelines.verify.mending import commands
+    from pipelines.verify.report import as_object, final_line, lines
+    from pipelines.verify.workspace_files import list_files
     from pipelines.workspace import Workspace
-    from pipelines.workspace_files import list_files
 
     found = list_files(Workspace(work))
     chosen = frozenset(launch.chosen_shards(found.n_shards, shards))
@@ -62,9 +62,9 @@ def inspect(shard: Path, utterance: str | None, picture: Path | None, as_json: b
     \b
     Example: trimodal inspect work/mosei/features/shard-00042.audio.h5 --utterance -3g5yACwYnA/4
     """
-    from pipelines.inspect_report import print_shard, print_utterance
-    from pipelines.inspect_shard import shard_facts
-    from pipelines.inspect_utterance import see, utterance_facts
+    from pipelines.inspect.report import print_shard, print_utterance
+    from pipelines.inspect.shard import shard_facts
+    from pipelines.inspect.utterance import see, utterance_facts
 
     facts = shard_facts(shard)
     if not as_json:
@@ -78,7 +78,7 @@ def inspect(shard: Path, utterance: str | None, picture: Path | None, as_json: b
     elif told:
         print_utterance(told)
     if seen and drawn:
-        from pipelines.inspect_picture import picture as draw
+        from pipelines.inspect.picture import picture as draw
 
         draw(seen, drawn)
         click.echo(f"picture: {drawn}", err=as_json)

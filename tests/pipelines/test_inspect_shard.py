@@ -14,10 +14,10 @@ from PIL import Image
 from featurize.errors import UsageError
 from featurize.lfbe import LfbeConfig
 from featurize.shards import NO_LABELS, TARGET_COLUMNS, TARGET_FIELDS, ShardWriter
-from pipelines.inspect_picture import DPI, column_means, frame_start_s, known_end_s, norms, picture
-from pipelines.inspect_shard import shard_facts
-from pipelines.inspect_utterance import Seen, see, siblings, utterance_facts, values_in_short
-from pipelines.inspect_words import Span, lanes, word_spans
+from pipelines.inspect.picture import DPI, column_means, frame_start_s, known_end_s, norms, picture
+from pipelines.inspect.shard import shard_facts
+from pipelines.inspect.utterance import Seen, see, siblings, utterance_facts, values_in_short
+from pipelines.inspect.words import Span, lanes, word_spans
 
 WORDS = ("the", "band", "plays", "on")
 TIMES = ((0.1, 0.3), (0.3, 0.7), (0.8, 1.2), (1.3, 1.5))

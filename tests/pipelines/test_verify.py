@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import pipelines.verify
-import pipelines.verify_file
+import pipelines.verify.check
+import pipelines.verify.one_file
 from featurize.errors import ShardError, StageError
 from featurize.shards import ShardReader, ShardWriter
 from pipelines.cli import main
 from pipelines.manifest import read_table
-from pipelines.verify import Verification, verify
-from pipelines.verify_file import Checked, check_file
+from pipelines.verify.check import Verification, verify
+from pipelines.verify.one_file import Checked, check_file
+from pipelines.verify.workspace_files import StageFile, list_files
 from pipelines.workspace import Workspace
-from pipelines.workspace_files import StageFile, list_files
 
 FLIPS = 600
 
@@ -344,7 +344,7 @@ def test_a_file_that_goes_is_no_crash_and_one_replaced_is_read_again(
     file = next(file for file in found.files if file.path.name == "shard-00001.audio.h5")
     good = file.path.read_bytes()
     flip(file.path, 9)
-    really = pipelines.verify_file._check
+    really = pipelines.verify.one_file._check
 
     def replaced(file: StageFile, expected: frozenset[str] | None) -> Checked:
         checked = really(file, expected)
@@ -352,7 +352,7 @@ def test_a_file_that_goes_is_no_crash_and_one_replaced_is_read_again(
         os.replace(file.path.with_suffix(".new"), file.path)
         return checked
 
-    monkeypatch.setattr(pipelines.verify_file, "_check", replaced)
+    monkeypatch.setattr(pipelines.verify.one_file, "_check", replaced)
     assert not check_file(file).is_damaged
     monkeypatch.undo()
     file.path.unlink()
@@ -362,7 +362,7 @@ def test_a_file_that_goes_is_no_crash_and_one_replaced_is_read_again(
 
 
 def test_a_worker_that_dies_is_not_no_damage(works: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipelines.verify, "check_file", die)
+    monkeypatch.setattr(pipelines.verify.check, "check_file", die)
     with pytest.raises(StageError, match=r"a worker process died .* of \d+ files were not checked"):
         check(works / "mosei", jobs=2)
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipelines.verify import Verification
-from pipelines.verify_file import Checked
+from pipelines.verify.check import Verification
+from pipelines.verify.one_file import Checked
 
 N_IDS_SHOWN = 10  # of a file; the rest is in --json
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from featurize.errors import CorpusError, UsageError
-from pipelines.import_features import MAX_BYTES, Found, ReadFeatures
+from pipelines.exchange.import_features import MAX_BYTES, Found, ReadFeatures
 from pipelines.manifest import Utterance, existing_folder, safe_path
 from pipelines.workspace import IMPORTED_FROM, Workspace
 

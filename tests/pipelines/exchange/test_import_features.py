@@ -9,7 +9,7 @@ import pytest
 
 from featurize.shards import ShardReader
 from model import checkpoint
-from pipelines.export_webdataset import export_webdataset
+from pipelines.exchange.export_webdataset import export_webdataset
 from pipelines.status import workspace_status
 from pipelines.workspace import Workspace
 

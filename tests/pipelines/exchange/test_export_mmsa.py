@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from featurize.errors import StaleError, UsageError
-from pipelines.export_mmsa import FOLDS, PaddedRows, export_mmsa
+from pipelines.exchange.export_mmsa import FOLDS, PaddedRows, export_mmsa
 
 THEIR_NAMES = {"audio": "audio", "video": "vision", "text": "text"}
 LONG = PaddedRows(audio=50, video=50, text=50)  # longer than any: nothing is cut

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from webdataset.tariterators import base_plus_ext, tar_file_iterator
 
 from featurize.errors import StaleError
-from pipelines.export_webdataset import export_webdataset, safe_key
+from pipelines.exchange.export_webdataset import export_webdataset, safe_key
 from pipelines.mosei_labels import SCORES
 
 NAMES = {"features": "{}.npy", "times_s": "{}_times.npy"}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.errors import CorpusError, UsageError
-from pipelines.csd_file import (
+from pipelines.exchange.csd_file import (
     BROKEN,
     EXPECTED,
     Entries,
@@ -27,8 +27,8 @@ from pipelines.csd_file import (
     read_entry,
     read_metadata,
 )
+from pipelines.exchange.import_features import MAX_BYTES, Found, ReadFeatures
 from pipelines.file_digest import file_digest
-from pipelines.import_features import MAX_BYTES, Found, ReadFeatures
 from pipelines.manifest import Utterance
 from pipelines.workspace import IMPORTED_FROM, Workspace
 

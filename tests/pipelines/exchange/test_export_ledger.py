@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from featurize.errors import StaleError, UsageError
-from pipelines.export_ledger import Ledger
+from pipelines.exchange.export_ledger import Ledger
 
 
 def ledger(folder: Path, redo: bool = False, kind: str = "webdataset") -> Ledger:

@@ -12,7 +12,7 @@ from lhotse.features.io import close_cached_file_handles
 from lhotse.qa import validate
 
 from featurize.errors import StaleError, UsageError
-from pipelines.export_lhotse import CUTS, export_lhotse
+from pipelines.exchange.export_lhotse import CUTS, export_lhotse
 from pipelines.mosei_labels import SCORES
 
 

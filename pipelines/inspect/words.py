@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.inspect_utterance import Seen
+from pipelines.inspect.utterance import Seen
 
 N_LANES = 4
 MOST_EDGED = 300

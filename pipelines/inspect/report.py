@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.inspect_utterance import LABELS
-from pipelines.verify_report import byte_size
+from pipelines.inspect.utterance import LABELS
+from pipelines.verify.report import byte_size
 
 PIPED_COLUMNS = 160
 N_IDS_SHOWN = 5

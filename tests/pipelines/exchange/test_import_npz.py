@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from featurize.errors import CorpusError
 from featurize.shards import ShardReader
-from pipelines.import_npz import NpzSource, find_npz
+from pipelines.exchange.import_npz import NpzSource, find_npz
 from pipelines.manifest import Utterance
 from pipelines.status import workspace_status
 from pipelines.workspace import Workspace

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from featurize.errors import UsageError
-from pipelines.joined import FEATURES, complete_workspace, joined_lengths, joined_shard
+from pipelines.exchange.joined import FEATURES, complete_workspace, joined_lengths, joined_shard
 from pipelines.workspace import Workspace
 
 

@@ -1,8 +1,8 @@
 """Import of features that were extracted elsewhere: shards as ``extract`` makes them.
 
-A source (``pipelines.import_csd``, ``pipelines.import_npz``) finds the rows of an utterance; what
-is here makes units of work of them and writes the shards. Values that are not finite become 0, as
-users of COVAREP features have to do anyway, and are counted in the shard, an utterance at a time.
+A source (``import_csd``, ``import_npz``) finds the rows of an utterance; what is here makes units
+of work of them and writes the shards. Values that are not finite become 0, as users of COVAREP
+features have to do anyway, and are counted in the shard, an utterance at a time.
 """
 
 from collections.abc import Callable, Iterable

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurize.shards import ShardReader
-from pipelines.import_csd import _cut, find_csd
+from pipelines.exchange.import_csd import _cut, find_csd
 from pipelines.manifest import Utterance
 from pipelines.status import workspace_status
 from pipelines.workspace import Workspace

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.atomic import atomic_path
-from pipelines.export_shards import Exported, export_shards
-from pipelines.joined import FEATURES, Joined, joined_shard
+from pipelines.exchange.export_shards import Exported, export_shards
+from pipelines.exchange.joined import FEATURES, Joined, joined_shard
 from pipelines.mosei_labels import SCORES
 from pipelines.workspace import Workspace
 

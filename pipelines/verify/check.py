@@ -2,7 +2,7 @@
 
 ``status`` reads headers; this reads everything: each utterance of each HDF5 shard against its
 digest, each table against its own, and which utterances a shard holds against the manifest.
-Nothing is written. ``pipelines.mending`` tells the commands that make again what is damaged.
+Nothing is written. ``pipelines.verify.mending`` tells the commands that make again what is damaged.
 """
 
 import time
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from featurize.errors import StageError, TrimodalError
 from pipelines.manifest import Table
-from pipelines.verify_file import Checked, check_file
-from pipelines.verify_notes import notes_on
+from pipelines.verify.notes import notes_on
+from pipelines.verify.one_file import Checked, check_file
+from pipelines.verify.workspace_files import StageFile, WorkspaceFiles
 from pipelines.workspace import Workspace
-from pipelines.workspace_files import StageFile, WorkspaceFiles
 
 
 @dataclass

@@ -3,9 +3,9 @@
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
-from pipelines.verify_file import Checked
+from pipelines.verify.one_file import Checked
+from pipelines.verify.workspace_files import WorkspaceFiles
 from pipelines.workspace import MODALITIES
-from pipelines.workspace_files import WorkspaceFiles
 
 
 def notes_on(found: WorkspaceFiles, shards: Container[int], read: Sequence[Checked]) -> list[str]:

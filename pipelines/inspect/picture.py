@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.atomic import atomic_path
-from pipelines.inspect_utterance import LABELS, Seen, blocks
-from pipelines.inspect_words import draw_words, word_spans
+from pipelines.inspect.utterance import LABELS, Seen, blocks
+from pipelines.inspect.words import draw_words, word_spans
 
 if TYPE_CHECKING:
     import numpy as np

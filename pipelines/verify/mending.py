@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.manifest import Table
-from pipelines.verify import Verification
-from pipelines.verify_file import Checked
+from pipelines.verify.check import Verification
+from pipelines.verify.one_file import Checked
 from pipelines.workspace import IMPORTED_FROM
 
 

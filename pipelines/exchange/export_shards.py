@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.export_ledger import Ledger
-from pipelines.joined import complete_workspace, settings_of, source_fingerprint
+from pipelines.exchange.export_ledger import Ledger
+from pipelines.exchange.joined import complete_workspace, settings_of, source_fingerprint
 from pipelines.workspace import Workspace
 
 LEDGER = "export.json"

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from featurize.atomic import atomic_path, write_bytes
 from featurize.errors import CorpusError, MediaError, UsageError
-from pipelines.export_shards import Exported, export_shards
-from pipelines.joined import Joined, joined_shard, settings_of
+from pipelines.exchange.export_shards import Exported, export_shards
+from pipelines.exchange.joined import Joined, joined_shard, settings_of
 from pipelines.manifest import Utterance, safe_path
 from pipelines.mosei_labels import SCORES
 from pipelines.workspace import Workspace

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from featurize.errors import ShardError
 from pipelines.manifest import Reject, Table, read_header, read_table
-from pipelines.workspace_files import StageFile
+from pipelines.verify.workspace_files import StageFile
 
 N_READINGS = 2  # of a file that is replaced while it is read
 _ADVICE = "; delete it"  # what a reader's error says next; the commands printed do without

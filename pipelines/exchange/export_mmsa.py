@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from featurize.atomic import atomic_path
 from featurize.errors import UsageError
-from pipelines.export_ledger import Ledger
-from pipelines.joined import (
+from pipelines.exchange.export_ledger import Ledger
+from pipelines.exchange.joined import (
     FEATURES,
     Joined,
     complete_workspace,

@@ -1,0 +1,1 @@
+"""Looking into one shard, and at one utterance as a picture."""
