@@ -26,7 +26,7 @@ def _pad(arrays: Sequence[np.ndarray]) -> Tensor:
     if get_worker_info() is None:
         batch = torch.from_numpy(np.zeros(shape, arrays[0].dtype))
     else:
-        like = torch.from_numpy(arrays[0])
+        like = torch.from_numpy(np.empty(0, arrays[0].dtype))
         storage = like._typed_storage()._new_shared(int(np.prod(shape)), device=like.device)
         batch = like.new(storage).resize_(shape)
     for target, array in zip(batch.numpy(), arrays, strict=True):

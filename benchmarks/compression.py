@@ -34,6 +34,7 @@ FILTERS: dict[str, Mapping[str, Any]] = {
     "LZ4": hdf5plugin.LZ4(),
     "Zstd-1": Zstd(clevel=1),
     "Zstd-3": Zstd(clevel=3),
+    "Zstd-1 + shuffle": {**Zstd(clevel=1), "shuffle": True},
     "Zstd-3 + shuffle": {**Zstd(clevel=3), "shuffle": True},
     "Zstd-9": Zstd(clevel=9),
     "Bitshuffle LZ4": Bitshuffle(cname="lz4"),

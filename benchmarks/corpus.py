@@ -5,7 +5,7 @@ audio is kept as its 800 x 40 frames, as ``trimodal extract`` writes it. 1,000 u
 404 MB, far more than the processor's cache.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,8 @@ def write_workspace(folder: Path, corpus: Corpus) -> None:
     """The features folder of a workspace, all four files of each shard."""
     for number in range(corpus.n_shards):
         for modality in SHAPES:
-            write_shard(folder / f"shard-{number:05d}.{modality}.h5", modality, corpus, number)
+            path = folder / f"shard-{number:05d}.{modality}.h5"
+            write_shard(path, modality, corpus.shard(number))
         path = folder / f"shard-{number:05d}.targets.h5"
         fields = TARGET_FIELDS
         with ShardWriter(path, **about("targets"), fields=fields, columns=TARGET_COLUMNS) as writer:
@@ -65,13 +66,15 @@ def write_workspace(folder: Path, corpus: Corpus) -> None:
                 writer.add(utterance_id, {"characters": CHARACTERS}, targets_of(utterance_id))
 
 
-def write_shard(path: Path, modality: str, corpus: Corpus, number: int) -> None:
+def write_shard(
+    path: Path, modality: str, utterances: Iterable[tuple[str, dict[str, np.ndarray]]]
+) -> None:
     """One file, with ``times_s`` where ``trimodal extract`` writes it."""
     n_rows, *row_shape = SHAPES[modality]
     fields = {"features": (tuple(row_shape), "float16"), **TIMES.get(modality, {})}
     times = {name: np.zeros((n_rows, *shape), dtype) for name, (shape, dtype) in fields.items()}
     with ShardWriter(path, **about(modality), fields=fields) as writer:
-        for utterance_id, arrays in corpus.shard(number):
+        for utterance_id, arrays in utterances:
             writer.add(utterance_id, {**times, "features": arrays[modality]})
 
 

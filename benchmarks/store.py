@@ -117,10 +117,11 @@ def _their_arrays(peer: Peer) -> None:
 def writing_lines(folder: Path, corpus: Corpus, options: Options) -> Iterator[Line]:
     """A shard of each modality, against one ``create_dataset`` of all its rows."""
     folder.mkdir()
-    rows = {m: np.concatenate([a[m] for _, a in corpus.shard(0)]) for m in SHAPES}
+    rows = {m: np.stack([arrays[m] for _, arrays in corpus.shard(0)]) for m in SHAPES}
+    ids = [utterance_id for utterance_id, _ in corpus.shard(0)]
     n_bytes = sum(array.nbytes for array in rows.values())
     runs = {
-        "ours": partial(_write_ours, folder, corpus),
+        "ours": partial(_write_ours, folder, ids, rows),
         "plain": partial(_write_plain, folder, rows),
     }
     for name, context in {"with": _as_it_is, "without": _without_fsync}.items():
@@ -137,16 +138,17 @@ def writing_lines(folder: Path, corpus: Corpus, options: Options) -> Iterator[Li
         )
 
 
-def _write_ours(folder: Path, corpus: Corpus) -> None:
-    for modality in SHAPES:
-        write_shard(folder / f"ours.{modality}.h5", modality, corpus, 0)
+def _write_ours(folder: Path, ids: list[str], rows: Mapping[str, np.ndarray]) -> None:
+    for modality, array in rows.items():
+        utterances = ((name, {modality: one}) for name, one in zip(ids, array, strict=True))
+        write_shard(folder / f"ours.{modality}.h5", modality, utterances)
 
 
 def _write_plain(folder: Path, rows: Mapping[str, np.ndarray]) -> None:
     for modality, array in rows.items():
         path = folder / f"plain.{modality}.h5"
         with h5py.File(path, "w", libver="latest") as file:
-            file.create_dataset("features", data=array)
+            file.create_dataset("features", data=array.reshape(-1, array.shape[-1]))
             file.flush()
         with path.open("rb") as written:
             os.fsync(written.fileno())
