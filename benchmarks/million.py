@@ -141,11 +141,15 @@ def _random(folder: Path) -> dict[str, tuple[str, list[float]]]:
             store.features(row, modality)
         store.transcript(row)
 
+    def video_from_store(raw: bytes) -> None:
+        store.features(row_of[raw], "video")
+
     reader = ShardReader(_path(folder, 0, "audio"))
     in_shard = np.random.default_rng(0).choice(reader.ids, N_RANDOM).tolist()
     reader.read(in_shard[0])  # makes the index of the ids
     return {
         "random_store": ("by id, any shard, all modalities", _each(from_store, chosen)),
+        "random_video": ("by id, any shard, one modality", _each(video_from_store, chosen[::-1])),
         "random_reader": ("by id, one open shard, one modality", _each(reader.read, in_shard)),
     }
 

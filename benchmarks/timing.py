@@ -111,11 +111,19 @@ def run(*benchmarks: Benchmark) -> None:
     everything.show(options)
 
 
-def alternate(runs: Mapping[Key, Callable[[], object]], rounds: int = ROUNDS) -> dict[Key, float]:
-    """Median seconds of each of ``runs``, which take turns, after a round that warms up."""
+def alternate(
+    runs: Mapping[Key, Callable[[], object]],
+    rounds: int = ROUNDS,
+    before: Callable[[], object] = lambda: None,
+) -> dict[Key, float]:
+    """Median seconds of each of ``runs``, which take turns, after a round that warms up.
+
+    ``before`` each of them is called, but not timed.
+    """
     seconds: dict[Key, list[float]] = {name: [] for name in runs}
     for _ in range(rounds + 1):
         for name, run_once in runs.items():
+            before()
             started_s = time.perf_counter()
             run_once()
             seconds[name].append(time.perf_counter() - started_s)
