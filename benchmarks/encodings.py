@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.corpus import about
-from benchmarks.samples import fc7_before_relu, glove_of_words, lfbe_of_speech, relu, sparse
+from benchmarks.samples import (
+    FPS,
+    QUICK_FPS,
+    fc7_before_relu,
+    glove_of_words,
+    lfbe_of_speech,
+    relu,
+    sparse,
+)
 from benchmarks.timing import Options, Report, run
 from featurize.shards import ENCODINGS, ShardReader, ShardWriter
 
@@ -22,7 +30,7 @@ def encodings(options: Options) -> Report:
     """Size and loss of every encoding on every kind of feature."""
     report = Report()
     lines = []
-    for kind, rows in _kinds().items():
+    for kind, rows in _kinds(QUICK_FPS if options.quick else FPS).items():
         for encoding in ENCODINGS:
             back, n_bytes = _through_a_shard(rows, encoding)
             relative, largest, cosine = _loss(rows, back)
@@ -43,8 +51,8 @@ def encodings(options: Options) -> Report:
     return report
 
 
-def _kinds() -> dict[str, np.ndarray]:
-    before = fc7_before_relu()
+def _kinds(fps: float) -> dict[str, np.ndarray]:
+    before = fc7_before_relu(fps)
     return {
         "LFBE of speech": lfbe_of_speech(),
         "fc7, random weights": relu(before),

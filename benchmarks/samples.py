@@ -17,16 +17,19 @@ import numpy as np
 _BESIDE = [folder / "shared" / "data" for folder in Path(__file__).resolve().parents[2:]]
 RECORDINGS = next((folder for folder in _BESIDE if folder.is_dir()), _BESIDE[0])
 CACHE = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
-FPS = 25.0
+FPS, QUICK_FPS = 25.0, 2.5
 SAMPLE_RATE_HZ = 16000
 
 
-def fc7_before_relu() -> np.ndarray:
-    """(n, 4096) float32: fc7 before its ReLU of each picture of the clips and of its mirror."""
-    path = CACHE / "fc7_before_relu.npy"
+def fc7_before_relu(fps: float = FPS) -> np.ndarray:
+    """(n, 4096) float32: fc7 before its ReLU of each picture of the clips and of its mirror.
+
+    Kept under ``build/``: at 25 pictures a second it takes minutes.
+    """
+    path = CACHE / f"fc7_before_relu_{fps:g}_fps.npy"
     if not path.is_file():
         CACHE.mkdir(parents=True, exist_ok=True)
-        np.save(path, _computed_fc7())
+        np.save(path, _computed_fc7(fps))
     return np.load(path)
 
 
@@ -66,25 +69,25 @@ def _words() -> list[str]:
     return " ".join(_sentences(100)).split()
 
 
-def _computed_fc7() -> np.ndarray:
+def _computed_fc7(fps: float) -> np.ndarray:
     """Each network output, the ReLU at the network's end left out."""
     from featurize.vgg import VggConfig, VggExtractor
 
     extractor = VggExtractor(VggConfig(weights="random:0", precision="float32"))
     extractor.network.classifier = extractor.network.classifier[:-1]
     clips = sorted((RECORDINGS / "video").glob("*.mp*"))
-    pictures = [_pictures(path) for path in clips] or _drawn_faces()
+    pictures = [_pictures(path, fps) for path in clips] or _drawn_faces(fps)
     both_ways = [p for clip in pictures for p in (clip, clip[:, :, ::-1].copy())]
     return np.concatenate([extractor(p) for p in both_ways])
 
 
-def _pictures(path: Path) -> np.ndarray:
+def _pictures(path: Path, fps: float) -> np.ndarray:
     from featurize.media import read_frames
 
-    return read_frames(path, fps=FPS)[1]
+    return read_frames(path, fps=fps)[1]
 
 
-def _drawn_faces() -> list[np.ndarray]:
+def _drawn_faces(fps: float) -> list[np.ndarray]:
     from pipelines.demo.footage import footage
     from pipelines.demo.looks import Expression
 
@@ -92,7 +95,7 @@ def _drawn_faces() -> list[np.ndarray]:
     clips = [
         footage(speaker.look, [(Expression(), sound)], rng) for speaker, sound in _spoken(4, rng)
     ]
-    return [np.ascontiguousarray(np.stack(clip)[..., ::-1]) for clip in clips]
+    return [np.ascontiguousarray(np.stack(clip[:: int(FPS / fps)])[..., ::-1]) for clip in clips]
 
 
 def _voices() -> list[np.ndarray]:
