@@ -9,6 +9,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,18 @@ class FeatureStore:
     def id(self, row: int) -> str:
         """The id of an utterance."""
         return self.ids[row].decode()
+
+    def row(self, utterance_id: str) -> int:
+        """The row of an utterance. Raises KeyError when there is none of this id."""
+        order = self._order_of_ids
+        place = np.searchsorted(self.ids, utterance_id.encode(), sorter=order)
+        if place == len(order) or self.id(order[place]) != utterance_id:
+            raise KeyError(utterance_id)
+        return int(order[place])
+
+    @cached_property
+    def _order_of_ids(self) -> np.ndarray:
+        return np.argsort(self.ids, kind="stable")
 
     def features(self, row: int, modality: str) -> np.ndarray:
         """audio (T, 200), video (F, 4096) or text (W, D), read-only; no rows where it is absent.
