@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -45,6 +45,7 @@ def test_statistics_are_kaldis(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_back, expected, rtol=1e-12)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 60), st.integers(0, 1000))
 def test_normalises_as_kaldi_does(n_frames: int, seed: int) -> None:
     features = log_energies(n_frames, seed)

@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurize import glove_cache
@@ -96,10 +97,9 @@ def test_what_is_damaged_is_made_again(source: str, cache: Path, name: str, dama
     assert contents(cache) == good
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), unique=True))
 def test_finds_every_word_even_where_all_digests_are_one(words: list[str]) -> None:
-    import tempfile
-
     rows = [(word, np.array([k, 1], np.float32)) for k, word in enumerate(words)]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(glove_cache, "read_rows", lambda source: iter(rows))
@@ -114,10 +114,10 @@ def test_finds_every_word_even_where_all_digests_are_one(words: list[str]) -> No
         assert vocabulary.row("absent") is None and vocabulary.row("\ud800") is None
 
 
-def start(code: str, *words: str, **settings: str) -> subprocess.Popen:
+def start(code: str, *words: str, **environment: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", code, *words],
-        env=os.environ | settings,
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -226,11 +226,12 @@ print(json.dumps({"s": time.perf_counter() - started, "kb": peak() - before}))
 
 def test_opening_is_fast_and_takes_little_memory(tmp_path: Path) -> None:
     """200,000 words of 50: 40 MB of vectors, and 30 MB would be their dict."""
-    path, settings = tmp_path / "large.txt", {"TRIMODAL_CACHE": str(tmp_path)}
+    path, cache = tmp_path / "large.txt", str(tmp_path)
     zeros = " 0" * 49
     path.write_text("".join(f"w{k} {k}{zeros}\n" for k in range(200_000)))
     built, opened = (
-        json.loads(start(OPENED, str(path), **settings).communicate()[0]) for _ in range(2)
+        json.loads(start(OPENED, str(path), TRIMODAL_CACHE=cache).communicate()[0])
+        for _ in range(2)
     )
     assert opened["s"] < built["s"] / 5
     assert opened["kb"] < 8_000
