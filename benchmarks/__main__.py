@@ -17,7 +17,7 @@ import torch
 
 from featurize.lfbe import lfbe
 from featurize.shards import ShardReader, ShardWriter
-from featurize.vgg import PREPROCESSING, VggConfig, VggExtractor
+from featurize.vgg import PREPROCESSING, Vgg16, VggConfig
 
 ROUNDS = 5
 SAMPLE_RATE_HZ = 16000
@@ -58,7 +58,7 @@ def lfbe_against_kaldi_native_fbank() -> str:
 
 def vgg_against_the_bare_network() -> str:
     """fc7 of 64 pictures with preprocessing, against the network alone on ready tensors."""
-    extractor = VggExtractor(VggConfig(weights="random:0", precision="auto", batch_size=32))
+    extractor = Vgg16(VggConfig(weights="random:0", precision="auto", batch_size=32))
     pictures = np.random.default_rng(0).integers(0, 256, (64, 224, 224, 3), dtype=np.uint8)
     dtype = getattr(torch, extractor.resolved["precision"])
     ready = [

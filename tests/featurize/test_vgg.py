@@ -12,7 +12,7 @@ from torchvision.models import VGG16_Weights, vgg16
 
 from featurize import vgg
 from featurize.errors import MediaError, ModelError, UsageError
-from featurize.vgg import VggConfig, VggExtractor
+from featurize.vgg import Vgg16, VggConfig
 
 
 def pictures(n: int, height: int = 120, width: int = 100) -> np.ndarray:
@@ -26,8 +26,8 @@ def pictures(n: int, height: int = 120, width: int = 100) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def extractor() -> VggExtractor:
-    return VggExtractor(VggConfig(weights="random:7", batch_size=2))
+def extractor() -> Vgg16:
+    return Vgg16(VggConfig(weights="random:7", batch_size=2))
 
 
 @pytest.fixture(scope="module")
@@ -85,19 +85,19 @@ def test_random_features_tell_pictures_apart_in_float16(features) -> None:
 
 
 def test_weights_file_gives_the_same_network(weights_path: str, extractor, features) -> None:
-    loaded = VggExtractor(VggConfig(weights=weights_path, batch_size=2))
+    loaded = Vgg16(VggConfig(weights=weights_path, batch_size=2))
     assert loaded.resolved == {**extractor.resolved, "weights": "vgg16.pth"}
     np.testing.assert_array_equal(loaded(pictures(3)), features)
 
 
 def test_fc6_is_the_first_hidden_layer(weights_path: str, reference) -> None:
     frames = pictures(1)
-    features = VggExtractor(VggConfig(weights=weights_path, layer="fc6"))(frames)
+    features = Vgg16(VggConfig(weights=weights_path, layer="fc6"))(frames)
     np.testing.assert_allclose(features, reference_features(reference, frames, 2), atol=1e-5)
 
 
 def test_bfloat16_is_within_two_per_cent(weights_path: str, extractor, features) -> None:
-    rough = VggExtractor(VggConfig(weights=weights_path, precision="bfloat16"))
+    rough = Vgg16(VggConfig(weights=weights_path, precision="bfloat16"))
     error = np.linalg.norm(rough(pictures(3)) - features) / np.linalg.norm(features)
     assert 0 < error < 0.02
     assert rough.resolved["precision"] == "bfloat16"
@@ -107,7 +107,7 @@ def test_bfloat16_is_within_two_per_cent(weights_path: str, extractor, features)
 def test_random_weights_follow_the_seed_and_leave_the_callers_state(extractor) -> None:
     torch.manual_seed(3)
     state = torch.random.get_rng_state()
-    other = VggExtractor(VggConfig(weights="random:8"))
+    other = Vgg16(VggConfig(weights="random:8"))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert other.resolved["weights_sha256"] != extractor.resolved["weights_sha256"]
 
@@ -140,7 +140,7 @@ def test_unfit_weights_files_are_model_errors(tmp_path: Path) -> None:
     names = [*contents, "evil.pth", "text.pth", "empty.pth", "absent.pth"]
     for name in names:
         with pytest.raises(ModelError, match=name) as caught:
-            VggExtractor(VggConfig(weights=str(tmp_path / name)))
+            Vgg16(VggConfig(weights=str(tmp_path / name)))
         assert "\n" not in str(caught.value)
 
 
@@ -150,7 +150,7 @@ def test_weights_with_nan_are_refused(monkeypatch, reference) -> None:
     state["classifier.0.bias"] = torch.full((4096,), float("nan"))
     monkeypatch.setattr(VGG16_Weights, "get_state_dict", lambda *_args, **_options: state)
     with pytest.raises(ModelError, match="IMAGENET1K_FEATURES: has values that are not finite"):
-        VggExtractor(VggConfig(weights="IMAGENET1K_FEATURES"))
+        Vgg16(VggConfig(weights="IMAGENET1K_FEATURES"))
 
 
 def test_no_network_is_an_error_that_says_what_to_fetch(monkeypatch) -> None:
@@ -159,7 +159,7 @@ def test_no_network_is_an_error_that_says_what_to_fetch(monkeypatch) -> None:
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(ModelError, match=r"vgg16-397923af\.pth elsewhere and give the file's path"):
-        VggExtractor(VggConfig())
+        Vgg16(VggConfig())
 
 
 def test_bad_settings_and_pictures_are_named() -> None:
@@ -170,7 +170,7 @@ def test_bad_settings_and_pictures_are_named() -> None:
         ({"weights": "random:x"}, "whole number"),
     ]:
         with pytest.raises(UsageError, match=match):
-            VggExtractor(VggConfig(**{"weights": "random:0", **changes}))
+            Vgg16(VggConfig(**{"weights": "random:0", **changes}))
 
 
 def test_only_uint8_rgb_pictures_are_taken(extractor) -> None:

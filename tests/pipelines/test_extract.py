@@ -13,7 +13,7 @@ from featurize.glove import load_glove
 from featurize.lfbe import lfbe
 from featurize.media import read_audio, read_frames
 from featurize.shards import ShardIndex, ShardReader
-from featurize.vgg import VggConfig, VggExtractor
+from featurize.vgg import Vgg16, VggConfig
 from pipelines.extract_work import normalise_transcript
 from pipelines.workspace import MODALITIES, Workspace
 
@@ -58,7 +58,7 @@ def test_audio_is_the_lfbe_of_the_segment(work: Path) -> None:
 def test_video_is_the_network_s_output(work: Path) -> None:
     workspace = Workspace(work)
     utterances = {u.id: u for u in workspace.utterances}
-    network = VggExtractor(VggConfig(weights="random:0", precision="float32"))
+    network = Vgg16(VggConfig(weights="random:0", precision="float32"))
     content = everything(work, "video")
     for utterance_id in list(content)[:3]:
         u = utterances[utterance_id]

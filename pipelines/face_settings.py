@@ -1,0 +1,60 @@
+"""Where the face is in each picture: not asked, where a detector finds it, or listed."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from featurize.errors import CorpusError
+from pipelines.manifest import Utterance, existing_folder, safe_path
+
+
+@dataclass(frozen=True)
+class FaceSettings:
+    """``source``: "none" (whole pictures), "detect", or a folder of box lists, named by id.
+
+    ``scale``: side of the square that is cut out, in longer sides of the face's box.
+    """
+
+    source: str
+    scale: float
+
+    @property
+    def kind(self) -> str:
+        """none, detect or boxes."""
+        return self.source if self.source in ("none", "detect") else "boxes"
+
+    def of_corpus(self) -> dict[str, Any]:
+        """What decides the cuts of all shards; nothing where there are none.
+
+        Raises UsageError when the detector or the folder is not there.
+        """
+        if self.kind == "none":
+            return {}
+        made: dict[str, Any] = {"faces": self.kind, "face_scale": self.scale}
+        if self.kind == "detect":
+            from featurize.faces import detector_identity
+
+            return made | detector_identity()
+        existing_folder(Path(self.source), "none, detect or a folder of box lists")
+        return made
+
+    def of_shard(self, utterances: Iterable[Utterance]) -> dict[str, Any]:
+        """What decides the cuts of one shard besides: its box lists' content."""
+        if self.kind != "boxes":
+            return {}
+        digest = hashlib.sha256()
+        for utterance in utterances:
+            try:
+                content = (self.boxes_of(utterance) or Path()).read_bytes()
+            except (OSError, CorpusError):
+                content = b""
+            digest.update(f"{utterance.id} {len(content)}\n".encode() + content)
+        return {"boxes": digest.hexdigest()}
+
+    def boxes_of(self, utterance: Utterance) -> Path | None:
+        """The box list of an utterance. Raises CorpusError when it leads out of the folder."""
+        if self.kind != "boxes":
+            return None
+        return safe_path(Path(self.source), f"{utterance.id}.txt")
