@@ -96,6 +96,7 @@ class Ahead:
     def close(self) -> None:
         """End the workers; the next ``map`` starts new ones."""
         for worker in self._workers:
+            worker.kill()
             worker.end()
 
     def _drive(self, worker: "_Worker", run: "_Run") -> None:
@@ -112,9 +113,11 @@ class Ahead:
                 while task.ended is None and run.may_receive(task):
                     run.add(task, *worker.receive(self._timeout_s))
                 if task.ended is None:  # stopped: what it still sends must not be taken for more
+                    worker.kill()
                     worker.end()
                 return
             except TimeoutError:
+                worker.kill()
                 worker.end()
                 run.add(task, FAILED, MediaError(f"decoder hung for {self._timeout_s:.0f} s"))
                 return
@@ -216,11 +219,12 @@ class _Worker:
     def send(self, message: Any) -> None:
         if self.process is None:
             self._line, theirs = CONTEXT.Pipe()
-            self.process = CONTEXT.Process(
+            process = CONTEXT.Process(
                 target=_serve, args=(theirs, self._function), daemon=True, name="decoder"
             )
-            self.process.start()
+            process.start()
             theirs.close()
+            self.process = process
         assert self._line is not None
         self._line.send(message)
 
@@ -236,19 +240,18 @@ class _Worker:
             process.kill()
 
     def end(self) -> str:
-        """End the process and the line; returns how it ended, for people."""
+        """Wait for a process that is dead or dying, drop the line; says how it ended."""
         process, self.process = self.process, None
         if process is None:
             return "not running"
-        process.join(timeout=1)  # one that has died is still to be waited for
-        was_running = process.exitcode is None
-        if was_running:
+        process.join(timeout=5)
+        if process.exitcode is None:
             process.kill()
             process.join()
         if self._line is not None:
             self._line.close()
         code = process.exitcode or 0
-        return signal.Signals(-code).name if code < 0 and not was_running else f"exit {code}"
+        return signal.Signals(-code).name if code < 0 else f"exit {code}"
 
 
 def _serve(line: Connection, function: Callable[[Any], Iterable[Any]]) -> None:
