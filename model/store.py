@@ -19,6 +19,7 @@ from featurize.errors import ShardError, TrainError
 from featurize.shards import ShardIndex, ShardReader
 from model.config import MODALITIES, InputDims
 
+READ = ("features", "characters")  # of the fields of a shard
 PARTS = (*MODALITIES, "targets")  # the files of a shard
 MAX_OPEN_SHARDS = 160  # files: two shuffle windows of 16 shards, 4 files each, and some to spare
 STATISTICS_UTTERANCES = 20_000  # of a larger fold only so many are read: hours of disk spared
@@ -118,7 +119,7 @@ class FeatureStore:
 
     def _reader(self, path: Path) -> ShardReader:
         with self._lock:
-            reader = self._readers.pop(path, None) or ShardReader(path)
+            reader = self._readers.pop(path, None) or ShardReader(path, only=READ)
             self._readers[path] = reader  # now the most recently used
             if len(self._readers) > MAX_OPEN_SHARDS:
                 self._readers.popitem(last=False)  # closes when no thread reads it any more

@@ -150,15 +150,14 @@ class _Run:
             return self._tasks[self._n_given - 1]
 
     def may_receive(self, task: _Task) -> bool:
-        """Wait until there is room; the task in front is always let through. False: stopped."""
+        """Wait until there is room, or nothing of the task in front. False: stopped."""
+
+        def is_time() -> bool:
+            is_wanted = task is self._tasks[self._head] and not task.items
+            return self.stopped or is_wanted or self._n_waiting < self._max_waiting
+
         with self._changed:
-            self._changed.wait_for(
-                lambda: (
-                    self.stopped
-                    or self._n_waiting < self._max_waiting
-                    or task is self._tasks[self._head]
-                )
-            )
+            self._changed.wait_for(is_time)
             return not self.stopped
 
     def add(self, task: _Task, kind: str, content: Any) -> None:

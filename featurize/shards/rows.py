@@ -5,9 +5,11 @@ mapped into memory, and an array of an utterance is a view of that map. Compress
 HDF5. A shard never changes under its name, so a map stays true as long as anyone holds an array.
 """
 
+import io
 import math
 import mmap
 import os
+from bisect import bisect_right
 from pathlib import Path
 
 import h5py
@@ -22,16 +24,20 @@ MADV_POPULATE_READ = 22
 
 
 class FileBytes:
-    """The bytes of a file, mapped where the system reports read errors, else read when asked."""
+    """The bytes of an open file, mapped where the system reports read errors, else read when asked.
 
-    def __init__(self, path: Path) -> None:
+    ``descriptor`` may be closed afterwards.
+    """
+
+    def __init__(self, descriptor: int, path: Path) -> None:
         self._path = path
-        self._file = path.open("rb", buffering=0)
-        self.n_bytes = os.fstat(self._file.fileno()).st_size
-        self._map = _mapped(self._file.fileno(), self.n_bytes)
-        if self._map is not None:
+        self.n_bytes = os.fstat(descriptor).st_size
+        self._map = _mapped(descriptor, self.n_bytes)
+        self._file: io.FileIO | None = None
+        if self._map is None:
+            self._file = io.FileIO(os.dup(descriptor))
+        else:
             self._bytes = np.frombuffer(self._map, np.uint8)
-            self._file.close()  # the map has its own descriptor
 
     def view(self, start: int, stop: int) -> np.ndarray:
         """(stop - start,) uint8, read-only. Raises ShardError when the disk does not give them."""
@@ -46,11 +52,13 @@ class FileBytes:
 
     def close(self) -> None:
         """Lets go of the file; arrays that were read stay good."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         self._bytes = np.empty(0, np.uint8)
         self._map = None
 
     def _read(self, start: int, stop: int) -> np.ndarray:
+        assert self._file is not None
         content = os.pread(self._file.fileno(), stop - start, start)
         if len(content) < stop - start:
             raise OSError(0, "the file ends before")
@@ -60,8 +68,9 @@ class FileBytes:
 class PlainRows:
     """Rows of an uncompressed dataset, by their place in the file."""
 
-    def __init__(self, file: h5py.h5f.FileID, path: Path, name: str, content: FileBytes) -> None:
-        dataset = open_plain(file, path, name)
+    def __init__(
+        self, dataset: h5py.h5d.DatasetID, path: Path, name: str, content: FileBytes
+    ) -> None:
         self.dtype, self.shape = dataset.dtype, dataset.shape
         self._content = content
         self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
@@ -70,19 +79,19 @@ class PlainRows:
         if len(ends) and ends.max() > content.n_bytes:
             raise damaged(path, f"{name} claims bytes beyond the end of the file")
         joined = np.flatnonzero(first_bytes[1:] == ends[:-1]) + 1  # chunks that follow each other
-        self._first_rows = np.delete(first_rows, joined)
-        self._first_bytes = np.delete(first_bytes, joined)
+        self._first_rows = np.delete(first_rows, joined).tolist()
+        self._first_bytes = np.delete(first_bytes, joined).tolist()
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
         """Rows start to stop, of the dataset's type; read-only."""
         if start >= stop:
             return np.empty((0, *self.shape[1:]), self.dtype)
-        part = int(self._first_rows.searchsorted(start, side="right")) - 1
+        part = bisect_right(self._first_rows, start) - 1
         pieces = []
         while start < stop:
             is_last = part + 1 == len(self._first_rows)
-            end = stop if is_last else min(stop, int(self._first_rows[part + 1]))
-            offset = int(self._first_bytes[part]) - int(self._first_rows[part]) * self._row_bytes
+            end = stop if is_last else min(stop, self._first_rows[part + 1])
+            offset = self._first_bytes[part] - self._first_rows[part] * self._row_bytes
             span = offset + start * self._row_bytes, offset + end * self._row_bytes
             pieces.append(self._content.view(*span))
             start, part = end, part + 1
@@ -94,9 +103,8 @@ class FilteredRows:
     """Rows of a compressed dataset, through HDF5; its file has to stay open."""
 
     def __init__(
-        self, file: h5py.h5f.FileID, path: Path, name: str, allowed: frozenset[int]
+        self, identifier: h5py.h5d.DatasetID, path: Path, name: str, allowed: frozenset[int]
     ) -> None:
-        identifier = open_plain(file, path, name)
         plan = identifier.get_create_plist()
         filters = {plan.get_filter(i)[0] for i in range(plan.get_nfilters())}
         if not filters <= allowed:
@@ -125,10 +133,10 @@ def open_rows(
 ) -> Rows:
     """The rows of one dataset of a shard with the given compression."""
     allowed = filters_of(compression, path)
-    is_filtered = open_plain(file, path, name).get_create_plist().get_nfilters() > 0
-    if is_filtered:
-        return FilteredRows(file, path, name, allowed)
-    return PlainRows(file, path, name, content)
+    dataset = open_plain(file, path, name)
+    if dataset.get_create_plist().get_nfilters():
+        return FilteredRows(dataset, path, name, allowed)
+    return PlainRows(dataset, path, name, content)
 
 
 def _mapped(descriptor: int, n_bytes: int) -> mmap.mmap | None:

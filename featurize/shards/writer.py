@@ -275,5 +275,8 @@ class _RowBuffer:
             )
         n_before = self._data.shape[0]
         self._data.resize(n_before + self._n_waiting, axis=0)
-        self._data[n_before:] = self._chunk[: self._n_waiting]
+        if self._n_waiting == len(self._chunk) and not self._options:
+            self._data.id.write_direct_chunk((n_before, *(0 for _ in shape[1:])), self._chunk.data)
+        else:
+            self._data[n_before:] = self._chunk[: self._n_waiting]
         self._n_waiting = 0

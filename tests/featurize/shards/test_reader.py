@@ -173,6 +173,13 @@ def test_reads_without_a_map_where_the_system_lacks_one(
             list(map(shard.__getitem__, range(2)))
 
 
+def test_only_some_fields(tmp_path: Path, write_shard) -> None:
+    content = write_shard(tmp_path / "s.h5", [4, 2])
+    with ShardReader(tmp_path / "s.h5", only=("features", "characters")) as shard:
+        assert list(shard[1]) == ["features"]
+        np.testing.assert_array_equal(shard[1]["features"], content["speaker/é-1"]["features"])
+
+
 def test_many_threads_read_one_shard(tmp_path: Path, write_shard) -> None:
     content = write_shard(tmp_path / "s.h5", [50] * 40)
     wrong: list[str] = []
