@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.timing import Line, Options, Report, alternate, run
 from featurize.lfbe import lfbe
-from featurize.vgg import PREPROCESSING, VggConfig, VggExtractor
+from featurize.vgg import PREPROCESSING, Vgg16, VggConfig
 
 SAMPLE_RATE_HZ = 16000
 WAVE_S = 5
@@ -57,7 +57,7 @@ def lfbe_against_kaldi_native_fbank(options: Options) -> Line:
 def vgg_against_the_bare_network(options: Options) -> Line:
     """fc7 with preprocessing, against the network alone on ready tensors."""
     n_pictures = 32 if options.quick else 64
-    extractor = VggExtractor(VggConfig(weights="random:0", precision="auto", batch_size=32))
+    extractor = Vgg16(VggConfig(weights="random:0", precision="auto", batch_size=32))
     shape = (n_pictures, 224, 224, 3)
     pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     dtype = getattr(torch, extractor.resolved["precision"])

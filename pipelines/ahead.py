@@ -4,27 +4,28 @@ Threads would do for speed (FFmpeg lets go of Python's lock while it decodes), b
 crashes a native library would take the whole stage with it. So each worker is a process, and
 each has a thread here that reads its results as they come. A worker whose process dies is
 replaced, and its task is tried once more from the item it had come to.
+
+The processes are new interpreters, not forks: forking a process that has threads, and perhaps a
+GPU, is not safe. ``multiprocessing`` would first run the main module of the program once more in
+each, which may be anything.
 """
 
+import os
 import signal
-import traceback
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from threading import Condition, Thread
 from typing import Any
 
 from featurize.errors import MediaError, TrimodalError
+from pipelines.ahead_worker import FAILED, ITEM
 
-# A server that has imported what the workers need forks them: each starts in milliseconds and
-# shares its memory. (Forking this process, with threads and perhaps a GPU, would not be safe.)
-CONTEXT = get_context("forkserver")
-# A worker of joblib tells its children of its own way to start processes: they must know it.
-KNOWS_JOBLIB = "joblib.externals.loky"
 ATTEMPTS = 2
-ITEM, DONE, FAILED = "item", "done", "failed"
 Event = tuple[int, str, Any]  # number of the task, kind of event, its item or error
 
 
@@ -49,7 +50,6 @@ class Ahead:
         n_workers: processes.
         max_waiting: items that may wait to be used, over all tasks.
         timeout_s: seconds a worker may take for one item before it counts as hanging.
-        preload: modules that the workers' server imports.
     """
 
     def __init__(
@@ -59,9 +59,7 @@ class Ahead:
         *,
         max_waiting: int = 32,
         timeout_s: float = 600.0,
-        preload: tuple[str, ...] = (),
     ) -> None:
-        CONTEXT.set_forkserver_preload([KNOWS_JOBLIB, *preload])
         self._workers = [_Worker(function) for _ in range(n_workers)]
         self._max_waiting = max_waiting
         self._timeout_s = timeout_s
@@ -69,7 +67,7 @@ class Ahead:
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers that run."""
-        return [w.process.pid for w in self._workers if w.process is not None and w.process.pid]
+        return [w.process.pid for w in self._workers if w.process is not None]
 
     def map(self, tasks: Iterable[Any]) -> Iterator[Event]:
         """Yield the events of all tasks in the tasks' order.
@@ -213,17 +211,14 @@ class _Worker:
     def __init__(self, function: Callable[[Any], Iterable[Any]]) -> None:
         self._function = function
         self._line: Connection | None = None
-        self.process: Any = None
+        self.process: subprocess.Popen | None = None
 
     def send(self, message: Any) -> None:
         if self.process is None:
-            self._line, theirs = CONTEXT.Pipe()
-            process = CONTEXT.Process(
-                target=_serve, args=(theirs, self._function), daemon=True, name="decoder"
-            )
-            process.start()
+            self._line, theirs = Pipe()
+            self.process = _started(theirs)
             theirs.close()
-            self.process = process
+            self._line.send(self._function)
         assert self._line is not None
         self._line.send(message)
 
@@ -243,39 +238,23 @@ class _Worker:
         process, self.process = self.process, None
         if process is None:
             return "not running"
-        process.join(timeout=5)
-        if process.exitcode is None:
+        try:
+            code = process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
             process.kill()
-            process.join()
+            code = process.wait()
         if self._line is not None:
             self._line.close()
-        code = process.exitcode or 0
         return signal.Signals(-code).name if code < 0 else f"exit {code}"
 
 
-def _serve(line: Connection, function: Callable[[Any], Iterable[Any]]) -> None:
-    """What a worker does: tasks come over the line, items go back; ends when the line does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which then hangs up
-    try:
-        while True:
-            task, n_known = line.recv()
-            for message in _messages(function, task, n_known):
-                line.send(message)
-    except (EOFError, OSError):
-        return
-
-
-def _messages(
-    function: Callable[[Any], Iterable[Any]], task: Any, n_known: int
-) -> Iterator[tuple[str, Any]]:
-    try:
-        for number, item in enumerate(function(task)):
-            if number >= n_known:
-                yield ITEM, item
-    except (TrimodalError, OSError) as error:
-        yield FAILED, error
-    except Exception as error:
-        error.add_note(traceback.format_exc())
-        yield FAILED, error
-    else:
-        yield DONE, None
+def _started(line: Connection) -> subprocess.Popen:
+    """A process that finds the same modules as this one and keeps to one core."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "pipelines.ahead_worker", str(line.fileno())]
+    return subprocess.Popen(
+        command, pass_fds=[line.fileno()], stdin=subprocess.DEVNULL, env=environment
+    )

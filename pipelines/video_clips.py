@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from featurize.faces import Crop, FaceDetector
 
-PRELOAD = ("featurize.media", "featurize.vgg")  # what every worker needs, imported once
 CLIP_PICTURES = 32  # of one utterance that travel together, 4.8 MB
 
 

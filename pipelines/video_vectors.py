@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from featurize.errors import MediaError, TrimodalError
 from pipelines.ahead import FAILED, ITEM, Ahead, Event
-from pipelines.video_clips import PRELOAD, Clip, ClipTask, clips
+from pipelines.video_clips import Clip, ClipTask, clips
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,4 +177,4 @@ def device_of(process_name: str, device: str, n_devices: int) -> str:
 @functools.lru_cache(maxsize=1)
 def decoders_of_this_process(n_workers: int) -> Ahead:
     """The decoding workers, started once a process."""
-    return Ahead(clips, n_workers, max_waiting=CLIPS_WAITING, preload=PRELOAD)
+    return Ahead(clips, n_workers, max_waiting=CLIPS_WAITING)

@@ -11,7 +11,6 @@ import pytest
 
 from featurize.errors import MediaError
 from pipelines.ahead import Ahead
-from pipelines.video_clips import PRELOAD
 
 
 @pytest.fixture
@@ -19,7 +18,7 @@ def pool():
     pools: list[Ahead] = []
 
     def make(n_workers: int = 2, **options) -> Ahead:
-        pools.append(Ahead(operator.call, n_workers, preload=PRELOAD, **options))
+        pools.append(Ahead(operator.call, n_workers, **options))
         return pools[-1]
 
     yield make
@@ -58,15 +57,15 @@ def test_a_worker_killed_once_is_replaced_and_goes_on_where_it_was(pool) -> None
     workers = pool(1, max_waiting=1)
     killed = set()
     seen = []
-    for _, kind, content in workers.map([partial(range, 50_000)] * 3):
+    for _, kind, content in workers.map([partial(range, 5_000)] * 3):
         seen.append((kind, content))
-        if len(seen) in (5, 60_000, 110_000):  # in each of the three tasks
+        if len(seen) in (5, 6_000, 11_000):  # in each of the three tasks
             for pid in workers.pids:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
             time.sleep(0.2)
     assert len(killed) == 3
-    assert seen == ([("item", k) for k in range(50_000)] + [("done", None)]) * 3
+    assert seen == ([("item", k) for k in range(5_000)] + [("done", None)]) * 3
 
 
 def test_a_worker_that_hangs_is_given_up(pool) -> None:

@@ -17,7 +17,7 @@ from featurize.errors import MediaError
 from featurize.media import read_frames
 from featurize.vgg import prepare
 from pipelines.ahead import Ahead
-from pipelines.video_clips import PRELOAD, ClipTask, clips
+from pipelines.video_clips import ClipTask, clips
 from pipelines.video_vectors import device_of, video_vectors
 
 
@@ -62,7 +62,7 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def decoders() -> Iterator[dict[int, Ahead]]:
-    pools = {n: Ahead(clips, n, max_waiting=4, preload=PRELOAD) for n in (1, 3)}
+    pools = {n: Ahead(clips, n, max_waiting=4) for n in (1, 3)}
     yield pools
     for pool in pools.values():
         pool.close()
@@ -126,7 +126,7 @@ def test_bits_do_not_depend_on_the_workers_nor_on_kills(sizes, decoders) -> None
 def test_a_file_that_kills_its_decoder_costs_itself_alone(sizes, tmp_path) -> None:
     """Whichever process opens the poisonous file is killed, as a crash in FFmpeg would."""
     poison = write_clip(tmp_path / "poison.mp4", 640, 480, 500)
-    pool = Ahead(clips, 2, preload=PRELOAD)
+    pool = Ahead(clips, 2)
     done, killed = Event(), set()
 
     def watch() -> None:
@@ -161,7 +161,7 @@ def _has_open(pid: int, path: Path) -> bool:
 def test_an_hour_of_video_needs_no_more_memory_than_a_minute(tmp_path: Path) -> None:
     """18,000 pictures would be 2.7 GB; the consumer is slow at first, so the queue fills up."""
     path = write_clip(tmp_path / "hour.mp4", 64, 48, 3600 * 25)
-    pool = Ahead(clips, 1, preload=PRELOAD)
+    pool = Ahead(clips, 1)
     peaks_mb = []
     for length_s in (60, 3600):
         before = _resident_mb(os.getpid())
