@@ -213,6 +213,7 @@ def extract(
     Example: trimodal extract work/voxceleb2 all --glove glove.6B.300d.txt --fps 1
     """
     from pipelines import extract_work as works
+    from pipelines import word_vectors
     from pipelines.extract import ExtractSettings, plan
     from pipelines.settings import Settings
     from pipelines.workspace import MODALITIES, Workspace
@@ -227,11 +228,15 @@ def extract(
     for name in chosen:
         units = plan(workspace, name, launch.chosen_shards(workspace.n_shards, shards), settings)
         work_of_one = partial(getattr(works, f"{name}_work"), settings)
-        # A worker more is a network more on the GPU, or all word vectors once more in memory.
-        is_alone = name == "text" or (name == "video" and settings.device == "cuda")
+        if name == "text" and (stage["redo"] or not all(unit.output.is_file() for unit in units)):
+            word_vectors.make_ready(str(settings.text.glove))
+        # A worker more is a network more on the GPU.
+        is_alone = name == "video" and settings.device == "cuda"
         launch.run_data_stage(
             work, name, units, work_of_one, default_jobs=1 if is_alone else None, **stage
         )
+        if name == "text" and (words := word_vectors.coverage(unit.output for unit in units)).n:
+            click.echo(f"text: {words.line()}")
 
 
 @main.command()
