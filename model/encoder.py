@@ -47,11 +47,15 @@ class Standardise(nn.Module):
 
 
 class StandardisedInputs(nn.ModuleDict):
-    """One `Standardise` a modality; the identity until statistics are set."""
+    """One `Standardise` a modality; the identity until statistics are set.
 
-    def __init__(self, dims: InputDims) -> None:
+    ``cmvn`` says how the audio has to be normalised before it comes here (``model.config``).
+    """
+
+    def __init__(self, dims: InputDims, cmvn: str = "none") -> None:
         widths = zip(MODALITIES, astuple(dims), strict=True)
         super().__init__({modality: Standardise(width) for modality, width in widths})
+        self.cmvn = cmvn
 
     def set_statistics(self, statistics: Statistics) -> None:
         for modality, (mean, std) in statistics.items():
@@ -74,7 +78,7 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig, dims: InputDims) -> None:
         super().__init__()
         shape = (config.d_model, config.n_heads, config.d_ff, config.dropout)
-        self.inputs = StandardisedInputs(dims)
+        self.inputs = StandardisedInputs(dims, config.cmvn)
         self.projection = nn.ModuleDict(
             {m: linear(n, config.d_model) for m, n in zip(MODALITIES, astuple(dims), strict=True)}
         )

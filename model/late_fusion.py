@@ -23,7 +23,7 @@ class LateFusion(nn.Module):
 
     def __init__(self, config: ModelConfig, dims: InputDims) -> None:
         super().__init__()
-        self.inputs = StandardisedInputs(dims)
+        self.inputs = StandardisedInputs(dims, config.cmvn)
         self.gru = nn.ModuleDict(
             {m: _gru(config, n) for m, n in zip(MODALITIES, astuple(dims), strict=True)}
         )

@@ -9,12 +9,14 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from featurize.cmvn import apply_cmvn, cmvn_statistics
 from featurize.errors import ShardError, TrainError
 from featurize.shards import ShardIndex, ShardReader
 from model.config import MODALITIES, InputDims
@@ -23,6 +25,8 @@ READ = ("features", "characters")  # of the fields of a shard
 PARTS = (*MODALITIES, "targets")  # the files of a shard
 MAX_OPEN_SHARDS = 160  # files: two shuffle windows of 16 shards, 4 files each, and some to spare
 STATISTICS_UTTERANCES = 20_000  # of a larger fold only so many are read: hours of disk spared
+
+CMVN_FIELD = "cmvn"  # of audio shards: one row an utterance, ``cmvn_statistics`` of its features
 
 Statistics = dict[str, tuple[Tensor, Tensor]]  # as the encoder takes them
 Moments = tuple[int, np.ndarray, np.ndarray]  # count, mean, sum of squared deviations
@@ -42,16 +46,22 @@ class FeatureStore:
     shards' own fingerprints) and ``n_left_out`` (utterances in the audio shards without targets
     or sound).
 
+    With ``cmvn`` each audio frame is normalised before stacking (``featurize.cmvn``), by the
+    statistics of its utterance, of its speaker's utterances in this folder, or of all of them.
+    The last two are summed once, here, from the statistics stored in the audio shards: 656 bytes
+    an utterance are read.
+
     Memory: about 80 bytes an utterance and, of the up to 160 files kept open, their tables and the
     pages of the file cache that are in use. Safe to read from several threads.
 
     Raises:
         TrainError: no such folder, no shards, a shard without its audio, targets or a modality
-            that other shards have, or shards whose dimensions differ.
+            that other shards have, or shards whose dimensions differ; ``cmvn`` is "speaker" or
+            "global" and an audio shard holds no statistics.
         ShardError: a shard is damaged.
     """
 
-    def __init__(self, folder: Path, *, n_stacked_frames: int) -> None:
+    def __init__(self, folder: Path, *, n_stacked_frames: int, cmvn: str = "none") -> None:
         self.folder = Path(folder)
         self._n_stacked = n_stacked_frames
         self._paths = list(_shard_paths(self.folder).items())
@@ -79,6 +89,12 @@ class FeatureStore:
         self.dims = InputDims(
             audio=n_stacked_frames * width["audio"], video=width["video"], text=width["text"]
         )
+        self._cmvn = cmvn
+        self._read = READ if cmvn == "none" else (*READ, CMVN_FIELD)
+        if cmvn != "none":
+            self.dtypes["audio"] = np.dtype(np.float32)
+        if cmvn in ("speaker", "global"):
+            self._cmvn_of, self._statistics = self._summed(width["audio"])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -86,6 +102,18 @@ class FeatureStore:
     def id(self, row: int) -> str:
         """The id of an utterance."""
         return self.ids[row].decode()
+
+    def row(self, utterance_id: str) -> int:
+        """The row of an utterance. Raises KeyError when there is none of this id."""
+        order = self._order_of_ids
+        place = np.searchsorted(self.ids, utterance_id.encode(), sorter=order)
+        if place == len(order) or self.id(order[place]) != utterance_id:
+            raise KeyError(utterance_id)
+        return int(order[place])
+
+    @cached_property
+    def _order_of_ids(self) -> np.ndarray:
+        return np.argsort(self.ids, kind="stable")
 
     def features(self, row: int, modality: str) -> np.ndarray:
         """audio (T, 200), video (F, 4096) or text (W, D), read-only; no rows where it is absent.
@@ -97,7 +125,11 @@ class FeatureStore:
         if found is None:
             return np.empty((0, getattr(self.dims, modality)), self.dtypes[modality])
         array = found[0].array(found[1], "features")
-        return stack_frames(array, self._n_stacked) if modality == "audio" else array
+        if modality != "audio":
+            return array
+        if self._cmvn != "none":
+            array = apply_cmvn(array, self._statistics_of(row, *found, array))
+        return stack_frames(array, self._n_stacked)
 
     def transcript(self, row: int) -> str:
         """What is said, in the alphabet of ``model.config``."""
@@ -117,9 +149,36 @@ class FeatureStore:
             raise ShardError(f"{path}: was made again while it was in use; start again")
         return reader, position
 
+    def _statistics_of(
+        self, row: int, shard: ShardReader, position: int, features: np.ndarray
+    ) -> np.ndarray:
+        """What an utterance is normalised by, (2, n_bins + 1)."""
+        if self._cmvn != "utterance":
+            return self._statistics[self._cmvn_of[row]]
+        if CMVN_FIELD in shard.fields:
+            return shard.array(position, CMVN_FIELD)[0]
+        return cmvn_statistics(features)
+
+    def _summed(self, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of each row the number of its sum, and the sums (speakers or 1, 2, n_bins + 1)."""
+        number_of = self.speaker if self._cmvn == "speaker" else np.zeros_like(self.speaker)
+        sums = np.zeros((number_of.max(initial=-1) + 1, 2, n_bins + 1))
+        for row in range(len(self)):
+            found = self._find(row, "audio")
+            assert found is not None, "joined by its audio"
+            shard, position = found
+            if CMVN_FIELD not in shard.fields:
+                raise TrainError(
+                    f"{shard.path}: holds no CMVN statistics (older, or imported); delete the "
+                    "audio shards and run `trimodal extract WORK audio`, or set cmvn in [model] "
+                    'to "utterance" or "none"'
+                )
+            sums[number_of[row]] += shard.array(position, CMVN_FIELD)[0]
+        return number_of, sums
+
     def _reader(self, path: Path) -> ShardReader:
         with self._lock:
-            reader = self._readers.pop(path, None) or ShardReader(path, only=READ)
+            reader = self._readers.pop(path, None) or ShardReader(path, only=self._read)
             self._readers[path] = reader  # now the most recently used
             if len(self._readers) > MAX_OPEN_SHARDS:
                 self._readers.popitem(last=False)  # closes when no thread reads it any more

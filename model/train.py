@@ -127,9 +127,10 @@ def predict(
     Raises:
         TrainError: no labelled utterance in the fold, or no features. ShardError: damaged shards.
     """
-    dims = _input_dims(model)
+    inputs = _inputs(model)
+    dims = InputDims(*(inputs[modality].mean.numel() for modality in MODALITIES))
     n_stacked_frames = max(1, dims.audio // audio_frame_width(features_dir))
-    store = FeatureStore(features_dir, n_stacked_frames=n_stacked_frames)
+    store = FeatureStore(features_dir, n_stacked_frames=n_stacked_frames, cmvn=inputs.cmvn)
     if store.dims != dims:
         raise TrainError(f"{features_dir}: features are {store.dims}, the model takes {dims}")
     rows = labelled_fold(store, fold)
@@ -239,9 +240,8 @@ class _Epoch:
 _ADVICE = "look at these features, or lower lr_scale"
 
 
-def _input_dims(model: nn.Module) -> InputDims:
-    inputs: Any = next(part for part in model.modules() if isinstance(part, StandardisedInputs))
-    return InputDims(*(inputs[modality].mean.numel() for modality in MODALITIES))
+def _inputs(model: nn.Module) -> Any:
+    return next(part for part in model.modules() if isinstance(part, StandardisedInputs))
 
 
 def _autocast(device: torch.device, config: TrainConfig) -> AbstractContextManager:

@@ -231,6 +231,7 @@ def extract(
     Example: trimodal extract work/voxceleb2 all --glove glove.6B.300d.txt --fps 1
     """
     from pipelines import extract_work as works
+    from pipelines import face_settings, word_vectors
     from pipelines.extract import ExtractSettings, n_devices, plan
     from pipelines.settings import Settings
     from pipelines.workspace import MODALITIES, Workspace
@@ -246,9 +247,15 @@ def extract(
     for name in chosen:
         units = plan(workspace, name, launch.chosen_shards(workspace.n_shards, shards), settings)
         work_of_one = partial(getattr(works, f"{name}_work"), settings)
-        # A worker more is a network more on its GPU, or all word vectors once more in memory.
-        default_jobs = {"text": 1, "video": n_devices(settings.device)}.get(name)
-        launch.run_data_stage(work, name, units, work_of_one, default_jobs=default_jobs, **stage)
+        if name == "text" and (stage["redo"] or not all(unit.output.is_file() for unit in units)):
+            word_vectors.make_ready(str(settings.text.glove))
+        # A worker more is a network more on its GPU.
+        n_jobs = n_devices(settings.device) if name == "video" else None
+        launch.run_data_stage(work, name, units, work_of_one, default_jobs=n_jobs, **stage)
+        if name == "text" and (words := word_vectors.coverage(unit.output for unit in units)).n:
+            click.echo(f"text: {words.line()}")
+        if name == "video" and settings.faces.kind != "none":
+            click.echo(f"video: {face_settings.coverage_line(unit.output for unit in units)}")
 
 
 @main.command()

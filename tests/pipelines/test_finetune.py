@@ -11,6 +11,8 @@ import torch
 from featurize.errors import StaleError, TrainError, UsageError
 from model import checkpoint
 from model.build import load_model
+from model.data import Loader, labelled_fold
+from model.store import FeatureStore
 from model.train import predict
 from pipelines.finetune import finetune
 from pipelines.pretrain import pretrain
@@ -98,6 +100,29 @@ def test_starts_from_the_pretrained_encoder(
     settings = checkpoint.read_json(tmp_path / "seed-00" / checkpoint.CONFIG)
     done = checkpoint.read_json(pretrained / checkpoint.DONE)
     assert settings["init_fingerprint"] == done["fingerprint"]
+
+
+def test_what_was_trained_on_normalised_audio_is_given_such(
+    features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    """The audio is the input's trace: other input, other scores."""
+    train = replace(tiny_train, max_epochs=1)
+    model = replace(tiny_model, cmvn="utterance")
+    pretrain(features, tmp_path / "p", model=model, train=train, device="cpu")
+    arguments = {"init": tmp_path / "p", "seeds": [0], "train": train, "device": "cpu"}
+    with pytest.raises(UsageError, match="model.cmvn is utterance in the pretraining and none now"):
+        finetune(features, tmp_path / "f", model=tiny_model, **arguments)
+    finetune(features, tmp_path / "f", model=model, **arguments)
+    network = load_model(tmp_path / "f" / "seed-00")
+    assert network.encoder.inputs.cmvn == "utterance"
+    scores = predict(network, features / "features", "test").scores
+    store = FeatureStore(features / "features", n_stacked_frames=5, cmvn="utterance")
+    batches = Loader(store, labelled_fold(store, "test"), 10_000, {}).in_order()
+    expected = torch.cat([torch.sigmoid(network(batch)) for batch in batches])
+    np.testing.assert_allclose(np.sort(scores, axis=0), np.sort(expected.detach(), axis=0), 1e-4)
+    network.encoder.inputs.cmvn = "none"
+    other = predict(network, features / "features", "test").scores
+    assert np.abs(other - scores).max() > 1e-2
 
 
 def test_bad_requests_are_one_clear_error(
