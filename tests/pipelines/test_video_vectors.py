@@ -172,7 +172,7 @@ def test_an_hour_of_video_needs_no_more_memory_than_a_minute(tmp_path: Path) -> 
 
         def watched(pictures: np.ndarray, launch=launch) -> torch.Tensor:
             nonlocal peak
-            if not network.sizes:
+            if not network.sizes:  # noqa: B023
                 time.sleep(3)
             peak = max(peak, _resident_mb(os.getpid()) + sum(map(_resident_mb, pool.pids)))
             return launch(pictures)
