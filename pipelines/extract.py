@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from featurize.errors import UsageError
+from pipelines.face_settings import FaceSettings
 from pipelines.manifest import existing_folder, fingerprint
 from pipelines.runner import Unit
 from pipelines.settings import Settings
@@ -25,19 +26,25 @@ NORMALISER = 1  # version of ``extract_work.normalise_transcript``
 class VideoSettings:
     """Which frames are taken (``fps`` a second, by time stamp) and the network they go through.
 
-    ``weights``, ``layer``, ``precision`` and ``batch_size`` are those of
-    ``featurize.vgg.VggConfig``.
+    ``faces`` cuts them to the face first, ``face_scale`` says how closely (see ``FaceSettings``);
+    the rest is ``featurize.vgg.VggConfig``.
     """
 
     fps: float = 1.0
+    faces: str = "none"
+    face_scale: float = 1.4
     weights: str = "IMAGENET1K_V1"
+    weights_sha256: str | None = None
     layer: Literal["fc7", "fc6"] = "fc7"
     precision: Literal["float32", "bfloat16", "auto"] = "auto"
     batch_size: int = 32
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.fps <= 1000:
             raise UsageError(f"[video] fps = {self.fps}: must be above 0 and at most 1000")
+        if not 0.1 <= self.face_scale <= 10:
+            raise UsageError(f"[video] face_scale = {self.face_scale}: must be from 0.1 to 10")
 
 
 @dataclass(frozen=True)
@@ -78,10 +85,12 @@ class ExtractSettings:
 
     lfbe: "LfbeConfig"
     fps: float
+    faces: FaceSettings
     vgg: "VggConfig"
     text: TextSettings
     store: StoreSettings
     device: str
+    decode_jobs: int
 
     @classmethod
     def load(
@@ -92,6 +101,7 @@ class ExtractSettings:
         glove: str | None,
         store: dict[str, Any],
         device: str,
+        decode_jobs: int | None = None,
     ) -> "ExtractSettings":
         """From the sections [audio], [video], [text] and [store], and the flags given."""
         from featurize.lfbe import LfbeConfig
@@ -99,13 +109,17 @@ class ExtractSettings:
 
         chosen = asdict(settings.section("video", VideoSettings, **video))
         fps = chosen.pop("fps")
+        faces = FaceSettings(chosen.pop("faces"), chosen.pop("face_scale"))
+        device = resolve_device(device)
         return cls(
             lfbe=settings.section("audio", LfbeConfig),
             fps=fps,
+            faces=faces,
             vgg=VggConfig(**chosen),
             text=settings.section("text", TextSettings, glove=glove),
             store=settings.section("store", StoreSettings, **store),
-            device=_device(device),
+            device=device,
+            decode_jobs=decode_jobs or default_decode_jobs(device),
         )
 
     def of(self, modality: str) -> dict[str, Any]:
@@ -117,7 +131,11 @@ class ExtractSettings:
         if modality == "audio":
             made = asdict(self.lfbe)
         elif modality == "video":
-            made = {"fps": self.fps, **vgg.identity(self.vgg, self.device)}
+            made = {
+                "fps": self.fps,
+                **self.faces.of_corpus(),
+                **vgg.identity(self.vgg, self.device),
+            }
         elif self.text.glove is None:
             raise UsageError(
                 "no word vectors: give --glove PATH (glove.6B.300d.txt and the like), or "
@@ -128,13 +146,38 @@ class ExtractSettings:
         return made | self.store.of(modality)
 
 
-def _device(name: str) -> str:
+def resolve_device(name: str) -> str:
+    """ "cpu", "cuda" (any of them) or "cuda:1". Raises UsageError when PyTorch does not see it."""
     import torch
 
-    has_gpu = torch.cuda.is_available()
-    if name == "cuda" and not has_gpu:
-        raise UsageError("--device cuda: PyTorch sees no GPU here; use auto or cpu")
-    return "cuda" if has_gpu and name != "cpu" else "cpu"
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return "cuda"
+    number = name.removeprefix("cuda:")
+    if name.startswith("cuda:") and number.isdecimal() and int(number) < torch.cuda.device_count():
+        return name
+    raise UsageError(
+        f"--device {name}: PyTorch sees {torch.cuda.device_count()} GPUs here; use auto, cpu, cuda "
+        "or cuda:0, cuda:1, ..."
+    )
+
+
+def n_devices(device: str) -> int | None:
+    """How many GPUs ``device`` stands for; None: it is the CPU."""
+    import torch
+
+    if device == "cpu":
+        return None
+    return torch.cuda.device_count() if device == "cuda" else 1
+
+
+def default_decode_jobs(device: str) -> int:
+    """One beside a CPU's network, which needs the cores itself; else all cores, over the GPUs."""
+    from joblib import cpu_count
+
+    n_gpus = n_devices(device)
+    return 1 if n_gpus is None else max(1, cpu_count() // n_gpus)
 
 
 def plan(
@@ -143,7 +186,20 @@ def plan(
     """One unit a shard. Raises UsageError when an earlier stage has not been run."""
     existing_folder(workspace.corpus_root, "the corpus that was prepared; is its disk mounted?")
     config = settings.of(modality)
-    return [_unit(workspace, number, modality, config) for number in shards]
+    return [
+        _unit(
+            workspace, number, modality, config | _of_shard(workspace, number, modality, settings)
+        )
+        for number in shards
+    ]
+
+
+def _of_shard(
+    workspace: Workspace, number: int, modality: str, settings: ExtractSettings
+) -> dict[str, Any]:
+    if modality != "video":
+        return {}
+    return settings.faces.of_shard(workspace.selected_shard(number))
 
 
 def _unit(workspace: Workspace, number: int, modality: str, config: dict[str, Any]) -> Unit:

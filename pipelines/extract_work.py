@@ -7,8 +7,8 @@ used is recorded in the shard with its reason.
 import functools
 import re
 import unicodedata
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from math import nan
 from pathlib import Path
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from featurize.glove import Glove, Oov
     from featurize.shards import FieldSpec
-    from featurize.vgg import VggConfig, VggExtractor
+    from featurize.shards.layout import ColumnSpec
+    from pipelines.video_clips import ClipTask
 
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "`": "'"})
 
@@ -74,14 +75,57 @@ def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
 
 
 def video_work(settings: ExtractSettings, unit: Unit) -> Outcome:
-    """Writes (F, 4096) VGG-16 vectors and their (F,) times in seconds."""
-    from featurize.vgg import N_FEATURES
+    """Writes (F, 4096) VGG-16 vectors and their (F,) times in seconds.
 
-    network = _vgg(settings.vgg, settings.device)
-    fields = {"features": ((N_FEATURES,), settings.store.video), "times_s": ((), "float32")}
-    found = _through_network(network, settings.vgg.batch_size, _frames(unit, settings.fps))
+    When pictures are cut to faces: also (F, 4) what was cut out, as fractions of the picture, and
+    the column ``n_without_face``, how many pictures of the utterance had no face of their own.
+    """
+    from featurize.vgg import N_FEATURES
+    from pipelines import video_vectors as video
+
+    decoders = video.decoders_of_this_process(settings.decode_jobs)
+    tasks = [_clip_task(settings, unit, utterance) for utterance in unit.utterances]
+    network = video.network_of_this_process(settings.vgg, settings.device)
+    fields: FieldSpec = {
+        "features": ((N_FEATURES,), settings.store.video),
+        "times_s": ((), "float32"),
+    }
+    columns: ColumnSpec = {}
+    if settings.faces.kind != "none":
+        fields = {**fields, "crops": ((4,), "float32")}
+        columns = {"n_without_face": ((), "int32")}
+    row: dict[str, Any] = {}  # of the utterance just found
+
+    def found() -> Iterator[Found]:
+        vectors = video.video_vectors(network, decoders, tasks)
+        for utterance, arrays in zip(unit.utterances, vectors, strict=True):
+            if isinstance(arrays, TrimodalError):
+                yield utterance, arrays
+                continue
+            row.update({name: int(arrays[name]) for name in columns})
+            yield utterance, {name: arrays[name] for name in fields}
+
     tools = {**network.resolved, **_versions("av")}
-    return _write(unit, "video", fields, tools, found, settings.store.compression)
+    kept = settings.store.compression
+    return _write(unit, "video", fields, tools, found(), kept, (columns, lambda _: dict(row)))
+
+
+def _clip_task(settings: ExtractSettings, unit: Unit, utterance: Utterance) -> "ClipTask":
+    from pipelines.video_clips import ClipTask
+
+    task = ClipTask(
+        path=None,
+        fps=settings.fps,
+        start_s=utterance.start_s,
+        end_s=utterance.end_s,
+        faces=settings.faces.kind,
+        face_scale=settings.faces.scale,
+    )
+    try:
+        path = _media_path(unit, utterance, utterance.video, "video")
+        return replace(task, path=path, boxes=settings.faces.boxes_of(utterance))
+    except TrimodalError as error:
+        return replace(task, problem=error)
 
 
 def text_work(settings: ExtractSettings, unit: Unit) -> Outcome:
@@ -183,67 +227,6 @@ def _write(
     return Outcome(n_done, reasons)
 
 
-def _frames(unit: Unit, fps: float) -> Iterator[Found]:
-    from featurize.media import read_frames
-
-    def frames(utterance: Utterance) -> dict[str, "np.ndarray"]:
-        path = _media_path(unit, utterance, utterance.video, "video")
-        times, images = read_frames(path, fps=fps, start_s=utterance.start_s, end_s=utterance.end_s)
-        return {"times_s": times, "images": images}
-
-    return _each(unit, frames)
-
-
-def _through_network(
-    network: "VggExtractor", batch_size: int, found: Iterable[Found]
-) -> Iterator[Found]:
-    """Replaces images by their vectors; batches are filled across utterances.
-
-    Which images share a batch depends on the shard alone, so a resumed run gives the same bits.
-    """
-    import numpy as np
-
-    waiting: deque[Found] = deque()
-    images: list[np.ndarray] = []
-    vectors: list[np.ndarray] = []
-
-    def compute(n_images: int) -> None:
-        if n_images:
-            vectors.extend(network(np.stack(images[:n_images])))
-            del images[:n_images]
-
-    for item in found:
-        new: list[np.ndarray] = []
-        if not isinstance(item[1], TrimodalError):
-            new = list(item[1]["images"])
-        if images and len(new) and new[0].shape != images[0].shape:
-            compute(len(images))
-        waiting.append(item)
-        images.extend(new)
-        while len(images) >= batch_size:
-            compute(batch_size)
-        yield from _ready(waiting, vectors)
-    compute(len(images))
-    yield from _ready(waiting, vectors)
-
-
-def _ready(waiting: deque[Found], vectors: list["np.ndarray"]) -> Iterator[Found]:
-    """Takes from the front those utterances whose vectors are all there."""
-    import numpy as np
-
-    while waiting:
-        utterance, arrays = waiting[0]
-        if isinstance(arrays, TrimodalError):
-            yield waiting.popleft()
-            continue
-        n_images = len(arrays["images"])
-        if len(vectors) < n_images:
-            return
-        waiting.popleft()
-        yield utterance, {"features": np.stack(vectors[:n_images]), "times_s": arrays["times_s"]}
-        del vectors[:n_images]
-
-
 def _words(unit: Unit) -> Callable[[Utterance], list[tuple[str, float, float]]]:
     """Normalised words with start and end in seconds, from the corpus or from decoding."""
     if unit.source is None:
@@ -264,14 +247,6 @@ def _words(unit: Unit) -> Callable[[Utterance], list[tuple[str, float, float]]]:
         ]
 
     return decoded
-
-
-@functools.lru_cache(maxsize=1)
-def _vgg(config: "VggConfig", device: str) -> "VggExtractor":
-    """The network, loaded once a worker process."""
-    from featurize.vgg import VggExtractor
-
-    return VggExtractor(config, device=device)
 
 
 @functools.lru_cache(maxsize=1)

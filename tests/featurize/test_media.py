@@ -501,3 +501,59 @@ def test_a_cover_image_is_not_a_video(tmp_path: Path) -> None:
         for stream in (sound, image):
             container.mux(stream.encode(None))
     assert len(read_audio(path)) == RATE_HZ
+
+
+@pytest.mark.parametrize("name", ["clip.avi", "clip.txt", "clip.wav", "clip", "klip ж 視.m4a"])
+def test_a_wrong_suffix_is_no_obstacle(clip: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(clip.read_bytes())
+    np.testing.assert_array_equal(read_frames(path, fps=5)[1], read_frames(clip, fps=5)[1])
+
+
+@pytest.mark.parametrize("factor", [0, 10])
+def test_a_frame_count_that_lies_is_not_believed(tmp_path: Path, factor: int) -> None:
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=VIDEO_FPS)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for k in range(50):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(k), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    content = bytearray(path.read_bytes())
+    for box, offset in ((b"avih", 16), (b"strh", 32)):  # dwTotalFrames, dwLength
+        at = content.index(box) + 8 + offset
+        assert struct.unpack_from("<I", content, at) == (50,)
+        struct.pack_into("<I", content, at, 50 * factor)
+    path.write_bytes(content)
+    assert numbers(read_frames(path, fps=VIDEO_FPS)[1]) == list(range(50))
+
+
+def test_a_stream_without_a_frame_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "none.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    with pytest.raises(MediaError, match="no picture after 0 s|cannot be opened as media"):
+        read_frames(path, fps=5)
+
+
+def test_black_frames_are_pictures_like_others(tmp_path: Path) -> None:
+    black = np.zeros((48, 64, 3), dtype=np.uint8)
+    path = write_video(tmp_path / "a.mp4", [black] * 25, [40 * k for k in range(25)])
+    times_s, pictures = read_frames(path, fps=5)
+    assert len(times_s) == 5 and pictures.max() == 0
+
+
+def test_frames_are_given_one_by_one(clip: Path) -> None:
+    """The first is there before the last has been decoded: an hour takes no more than a minute."""
+    damaged = clip.parent / "damaged at the end.mp4"
+    content = bytearray(clip.read_bytes())
+    end = content.index(b"moov") - 4
+    content[end - 200 : end] = bytes(200)
+    damaged.write_bytes(content)
+    frames = iter_frames(damaged, fps=VIDEO_FPS)
+    assert [next(frames)[0] for _ in range(20)][-1] == pytest.approx(19.5 / VIDEO_FPS)
+    with pytest.raises(MediaError, match="decoding failed|damaged picture|truncated"):
+        list(frames)

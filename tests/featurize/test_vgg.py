@@ -1,18 +1,23 @@
 """Against torchvision's own network and transforms, picture by picture."""
 
+import hashlib
 import pickle
+import re
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from torchvision.models import VGG16_Weights, vgg16
+from torchvision.transforms.functional import center_crop, resize
 
 from featurize import vgg
 from featurize.errors import MediaError, ModelError, UsageError
-from featurize.vgg import VggConfig, VggExtractor
+from featurize.media import read_frames
+from featurize.vgg import Vgg16, VggConfig, identity, prepare
 
 
 def pictures(n: int, height: int = 120, width: int = 100) -> np.ndarray:
@@ -26,8 +31,8 @@ def pictures(n: int, height: int = 120, width: int = 100) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def extractor() -> VggExtractor:
-    return VggExtractor(VggConfig(weights="random:7", batch_size=2))
+def extractor() -> Vgg16:
+    return Vgg16(VggConfig(weights="random:7", batch_size=2))
 
 
 @pytest.fixture(scope="module")
@@ -85,19 +90,63 @@ def test_random_features_tell_pictures_apart_in_float16(features) -> None:
 
 
 def test_weights_file_gives_the_same_network(weights_path: str, extractor, features) -> None:
-    loaded = VggExtractor(VggConfig(weights=weights_path, batch_size=2))
+    loaded = Vgg16(VggConfig(weights=weights_path, batch_size=2))
     assert loaded.resolved == {**extractor.resolved, "weights": "vgg16.pth"}
     np.testing.assert_array_equal(loaded(pictures(3)), features)
 
 
 def test_fc6_is_the_first_hidden_layer(weights_path: str, reference) -> None:
     frames = pictures(1)
-    features = VggExtractor(VggConfig(weights=weights_path, layer="fc6"))(frames)
+    features = Vgg16(VggConfig(weights=weights_path, layer="fc6"))(frames)
     np.testing.assert_allclose(features, reference_features(reference, frames, 2), atol=1e-5)
 
 
+# --- preprocessing ---
+
+# Odd, even, portrait, wide, tiny, one pixel, large, and those that need no resizing
+SIZES = [
+    (224, 224), (256, 256), (255, 257), (301, 401), (401, 301), (90, 1001), (7, 9), (1, 1),
+    (1080, 1920), (288, 360),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_preprocessing_equals_torchvision_s_bit_for_bit(extractor, height: int, width: int) -> None:
+    frames = np.random.default_rng(height).integers(0, 256, (2, height, width, 3), np.uint8)
+    expected = VGG16_Weights.IMAGENET1K_V1.transforms()(torch.tensor(frames).permute(0, 3, 1, 2))
+    small = prepare(frames)
+    assert small.shape == (2, 224, 224, 3) and small.dtype == np.uint8
+    assert torch.equal(extractor.normalised(small), expected)
+    assert np.array_equal(prepare(frames[1:]), small[1:])  # one by one, as decoders do it
+
+
+def test_preprocessing_of_pil_images_differs_by_one_level_at_most() -> None:
+    """torchvision takes PIL images too, and there lets Pillow resize: nearly the same."""
+    for height, width in SIZES:
+        frames = pictures(1, height, width)
+        image = PIL.Image.fromarray(frames[0])
+        theirs = center_crop(resize(image, [256], antialias=True), [224])
+        assert np.abs(prepare(frames)[0].astype(int) - np.asarray(theirs)).max() <= 1
+
+
+def test_bfloat16_on_real_faces(weights_path: str, shared_data: Path) -> None:
+    """Channels-last bfloat16 against float32 in torch's usual layout: RMS and angle."""
+    clips = sorted((shared_data / "video").glob("*.m*"))
+    frames = [prepare(read_frames(clip, fps=1)[1][:2]) for clip in clips]
+    frames = np.concatenate(frames)
+    rough = Vgg16(VggConfig(weights=weights_path, precision="bfloat16"))(frames)
+    exact = Vgg16(VggConfig(weights=weights_path))
+    exact.network.to(memory_format=torch.contiguous_format)
+    exact = exact(frames)
+    relative_rms = np.linalg.norm(rough - exact, axis=1) / np.linalg.norm(exact, axis=1)
+    norms = np.linalg.norm(rough, axis=1) * np.linalg.norm(exact, axis=1)
+    cosine = (rough * exact).sum(axis=1) / norms
+    assert len(frames) == 8 and 0 < relative_rms.max() < 0.02 and cosine.min() > 0.9998
+    print(f"relative RMS {relative_rms.max():.4f}, cosine {cosine.min():.6f}")
+
+
 def test_bfloat16_is_within_two_per_cent(weights_path: str, extractor, features) -> None:
-    rough = VggExtractor(VggConfig(weights=weights_path, precision="bfloat16"))
+    rough = Vgg16(VggConfig(weights=weights_path, precision="bfloat16"))
     error = np.linalg.norm(rough(pictures(3)) - features) / np.linalg.norm(features)
     assert 0 < error < 0.02
     assert rough.resolved["precision"] == "bfloat16"
@@ -107,7 +156,7 @@ def test_bfloat16_is_within_two_per_cent(weights_path: str, extractor, features)
 def test_random_weights_follow_the_seed_and_leave_the_callers_state(extractor) -> None:
     torch.manual_seed(3)
     state = torch.random.get_rng_state()
-    other = VggExtractor(VggConfig(weights="random:8"))
+    other = Vgg16(VggConfig(weights="random:8"))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert other.resolved["weights_sha256"] != extractor.resolved["weights_sha256"]
 
@@ -119,6 +168,27 @@ def test_random_weights_follow_the_seed_and_leave_the_callers_state(extractor) -
 def test_auto_precision_goes_by_the_processor(monkeypatch, abilities, expected) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
     assert vgg._precision("auto", torch.device("cpu")) == expected
+
+
+def test_the_digest_of_a_weights_file_is_checked(tmp_path: Path, extractor) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"these bytes")
+    digest = hashlib.sha256(b"these bytes").hexdigest()
+    for wanted in (digest, digest[:8], digest.upper()):
+        assert identity(VggConfig(str(path), wanted))["weights"] == f"sha256:{digest}"
+    named = path.rename(tmp_path / f"vgg16-{digest[:8]}.pth")
+    assert identity(VggConfig(str(named)))["weights"] == f"sha256:{digest}"
+    published = named.rename(tmp_path / "vgg16-397923af.pth")
+    for path, wanted, match in [
+        (published, None, f"SHA-256 is {digest[:16]}..., but the name says 397923af"),
+        (published, "0" * 64, "but the setting says 0000000000000000: another file"),
+    ]:
+        for use in (identity, Vgg16):
+            with pytest.raises(ModelError, match=re.escape(match)):
+                use(VggConfig(str(path), wanted))
+    for weights, wanted in [("random:0", digest), (str(published), "xyz"), (str(published), "12")]:
+        with pytest.raises(UsageError, match="weights_sha256"):
+            identity(VggConfig(weights, wanted))
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -140,7 +210,7 @@ def test_unfit_weights_files_are_model_errors(tmp_path: Path) -> None:
     names = [*contents, "evil.pth", "text.pth", "empty.pth", "absent.pth"]
     for name in names:
         with pytest.raises(ModelError, match=name) as caught:
-            VggExtractor(VggConfig(weights=str(tmp_path / name)))
+            Vgg16(VggConfig(weights=str(tmp_path / name)))
         assert "\n" not in str(caught.value)
 
 
@@ -150,7 +220,7 @@ def test_weights_with_nan_are_refused(monkeypatch, reference) -> None:
     state["classifier.0.bias"] = torch.full((4096,), float("nan"))
     monkeypatch.setattr(VGG16_Weights, "get_state_dict", lambda *_args, **_options: state)
     with pytest.raises(ModelError, match="IMAGENET1K_FEATURES: has values that are not finite"):
-        VggExtractor(VggConfig(weights="IMAGENET1K_FEATURES"))
+        Vgg16(VggConfig(weights="IMAGENET1K_FEATURES"))
 
 
 def test_no_network_is_an_error_that_says_what_to_fetch(monkeypatch) -> None:
@@ -159,7 +229,7 @@ def test_no_network_is_an_error_that_says_what_to_fetch(monkeypatch) -> None:
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(ModelError, match=r"vgg16-397923af\.pth elsewhere and give the file's path"):
-        VggExtractor(VggConfig())
+        Vgg16(VggConfig())
 
 
 def test_bad_settings_and_pictures_are_named() -> None:
@@ -170,7 +240,7 @@ def test_bad_settings_and_pictures_are_named() -> None:
         ({"weights": "random:x"}, "whole number"),
     ]:
         with pytest.raises(UsageError, match=match):
-            VggExtractor(VggConfig(**{"weights": "random:0", **changes}))
+            Vgg16(VggConfig(**{"weights": "random:0", **changes}))
 
 
 def test_only_uint8_rgb_pictures_are_taken(extractor) -> None:

@@ -16,7 +16,7 @@ from featurize.lfbe import lfbe
 from featurize.media import read_audio, read_frames
 from featurize.shards import ShardIndex, ShardReader, ShardWriter
 from featurize.shards.encodings import decode, encode
-from featurize.vgg import VggConfig, VggExtractor
+from featurize.vgg import Vgg16, VggConfig
 from pipelines.extract_work import normalise_transcript
 from pipelines.manifest import read_table
 from pipelines.workspace import MODALITIES, Workspace
@@ -114,7 +114,7 @@ def test_audio_shards_from_before_there_were_statistics_are_good(
 def test_video_is_the_network_s_output(work: Path) -> None:
     workspace = Workspace(work)
     utterances = {u.id: u for u in workspace.utterances}
-    network = VggExtractor(VggConfig(weights="random:0", precision="float32"))
+    network = Vgg16(VggConfig(weights="random:0", precision="float32"))
     content = everything(work, "video")
     for utterance_id in list(content)[:3]:
         u = utterances[utterance_id]
