@@ -54,7 +54,7 @@ def rows(quick: bool) -> list[dict[str, Any]]:
         n_of |= dict.fromkeys(("loop", "opencv"), 1 if quick else n_clips // 4)
         seconds = alternate(paths(folder, n_of), 1 if quick else 3)
         names = () if quick else ("stage", "loop", "opencv")
-        memory_mb = {name: _memory_mb(folder, n_clips, name) for name in names}
+        memory_mb = {name: _memory_mb(folder, min(n_clips, 8), name) for name in names}
     speed = {name: n_of[name] * CLIP_S / seconds[name] for name in n_of}
     settings = _settings()
     what = (
