@@ -7,6 +7,7 @@ every further line is one row. It is written atomically and checked whenever it 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -161,9 +162,15 @@ def safe_path(root: Path, relative: str) -> Path:
         resolved = (root / relative).resolve()
     except (OSError, RuntimeError):  # a loop of links
         raise CorpusError(f"path {relative!r} cannot be followed; mend the link") from None
-    if not resolved.is_relative_to(root.resolve()):
+    if not resolved.is_relative_to(_resolved(root)):
         raise CorpusError(f"path {relative!r} leads out of the corpus folder {root}")
     return resolved
+
+
+@lru_cache(maxsize=8)
+def _resolved(root: Path) -> Path:
+    """Once a process, not once an utterance: on a network disk it is a round trip a folder."""
+    return root.resolve()
 
 
 def existing_folder(path: Path, what: str) -> Path:

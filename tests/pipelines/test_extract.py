@@ -15,6 +15,7 @@ from featurize.glove import Glove
 from featurize.lfbe import lfbe
 from featurize.media import read_audio, read_frames
 from featurize.shards import ShardIndex, ShardReader, ShardWriter
+from featurize.shards.encodings import decode, encode
 from featurize.vgg import Vgg16, VggConfig
 from pipelines.extract_work import normalise_transcript
 from pipelines.manifest import read_table
@@ -57,6 +58,28 @@ def test_audio_is_the_lfbe_of_the_segment(work: Path) -> None:
         wave = read_audio(workspace.corpus_root / str(u.audio), start_s=u.start_s, end_s=u.end_s)
         np.testing.assert_array_equal(arrays["features"], lfbe(wave, 16000).astype(np.float16))
         np.testing.assert_array_equal(arrays["cmvn"], [cmvn_statistics(arrays["features"])])
+
+
+@pytest.mark.parametrize("encoding", ["float32", "bfloat16", "int8_scaled"])
+def test_statistics_are_of_what_is_stored(
+    work: Path, tmp_path: Path, trimodal: Callable, encoding: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(work, copy)
+    words = ("audio", "--preset", "demo", "--encoding", encoding, "--redo", "--jobs", 1)
+    assert trimodal("extract", copy, *words, "--max-reject-share", 0.5).exit_code == 0
+    exact = {i: lfbe_of(work, i) for i in everything(copy, "audio")}
+    for utterance_id, arrays in everything(copy, "audio").items():
+        np.testing.assert_array_equal(arrays["cmvn"], [cmvn_statistics(arrays["features"])])
+        stored, scale = encode(exact[utterance_id], encoding)
+        np.testing.assert_array_equal(arrays["features"], decode(stored, scale, encoding))
+
+
+def lfbe_of(work: Path, utterance_id: str) -> np.ndarray:
+    workspace = Workspace(work)
+    (u,) = [u for u in workspace.utterances if u.id == utterance_id]
+    path = workspace.corpus_root / str(u.audio)
+    return lfbe(read_audio(path, start_s=u.start_s, end_s=u.end_s), 16000)
 
 
 def test_audio_shards_from_before_there_were_statistics_are_good(
