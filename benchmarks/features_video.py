@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import av
 import h5py
 import numpy as np
 import torch
+from joblib import cpu_count
 from torchvision.models import VGG16_Weights, vgg16
 
 from benchmarks.timing import MIB, alternate, peak_bytes
@@ -27,9 +29,9 @@ from featurize.vgg import PREPROCESSING, Vgg16, prepare
 from pipelines.extract import ExtractSettings, resolve_device
 from pipelines.extract_work import video_work
 from pipelines.manifest import Utterance
-from pipelines.runner import Unit
+from pipelines.runner import Unit, run_stage
 from pipelines.settings import Settings
-from pipelines.video_vectors import decoders_of_this_process, network_of_this_process
+from pipelines.video_vectors import network_of_this_process
 
 CLIP_S, FILE_FPS, SIDE = 8, 25, 224
 FLOP_A_PICTURE = 2 * 15.47e9  # multiply-adds of VGG-16 at 224 x 224, torchvision's figure
@@ -52,15 +54,17 @@ def rows(quick: bool) -> list[dict[str, Any]]:
         # The slow ways take a part of the clips: a clip costs them the same whatever the others.
         n_of = dict.fromkeys(("stage", "bare"), n_clips)
         n_of |= dict.fromkeys(("loop", "opencv"), 1 if quick else n_clips // 4)
-        seconds = alternate(paths(folder, n_of), 1 if quick else 3)
+        jobs = 1 if quick or on_gpu else cpu_count()  # the command's default; a shard each
+        seconds = alternate(paths(folder, n_of, jobs), 1 if quick else 3)
         names = () if quick else ("stage", "loop", "opencv")
-        memory_mb = {name: _memory_mb(folder, n_clips, name) for name in names}
+        memory_mb = {name: _memory_mb(folder, min(n_clips, 8), jobs, name) for name in names}
     speed = {name: n_of[name] * CLIP_S / seconds[name] for name in n_of}
     settings = _settings()
     what = (
         f"stage: open, decode, VGG-16 fc7, write; {n_clips} clips of {CLIP_S} s of {whose}, "
         f"{settings.fps:g} frame a second, {_network(settings).resolved['precision']}, batches of "
-        f"{settings.vgg.batch_size}, {torch.get_num_threads()} threads, {settings.device}"
+        f"{settings.vgg.batch_size}, {torch.get_num_threads()} threads in {jobs} processes, "
+        f"{settings.device}"
     )
     targets = {"bare": 0.95 if on_gpu else 0.9, "loop": None if on_gpu else 2.5, "opencv": None}
     return [_row(what, rival, speed, memory_mb, target) for rival, target in targets.items()]
@@ -89,13 +93,13 @@ def _row(
     }
 
 
-def paths(folder: Path, n_of: dict[str, int]) -> dict[str, Callable[[], object]]:
+def paths(folder: Path, n_of: dict[str, int], jobs: int) -> dict[str, Callable[[], object]]:
     """Each way from so many clips of FOLDER to their vectors."""
     settings = _settings()
     files = sorted((folder / "clips").iterdir())
     clips = {name: [files[k % len(files)] for k in range(n)] for name, n in n_of.items()}
     ways: dict[str, Callable[[list[Path]], Callable[[], object]]] = {
-        "stage": lambda clips: lambda: stage(folder, clips, settings),
+        "stage": lambda clips: lambda: stage(folder, clips, settings, jobs),
         "bare": lambda clips: bare(clips, settings),
         "loop": lambda clips: plain_loop(folder, clips),
         "opencv": lambda clips: opencv_used_well(folder, clips, settings),
@@ -103,13 +107,22 @@ def paths(folder: Path, n_of: dict[str, int]) -> dict[str, Callable[[], object]]
     return {name: ways[name](clips[name]) for name in n_of}
 
 
-def stage(folder: Path, clips: list[Path], settings: ExtractSettings) -> None:
-    """Ours: one shard, as `trimodal extract WORK video --jobs 1` makes it."""
-    utterances = [
-        Utterance(f"u{k}", "s", None, str(clip.relative_to(folder))) for k, clip in enumerate(clips)
-    ]
-    unit = Unit(0, folder / "ours.h5", "", {}, folder, utterances)
-    assert video_work(settings, unit).n_done == len(clips)
+def stage(folder: Path, clips: list[Path], settings: ExtractSettings, jobs: int) -> None:
+    """Ours: `trimodal extract WORK video --jobs JOBS` on a shard a process."""
+    units = []
+    for number in range(jobs):
+        utterances = [
+            Utterance(f"u{number}-{k}", "s", None, str(clip.relative_to(folder)))
+            for k, clip in enumerate(clips[number::jobs])
+        ]
+        output = folder / f"shard-{number}.h5"
+        output.unlink(missing_ok=True)
+        units.append(Unit(number, output, "", {}, folder, utterances))
+    work = partial(video_work, settings)
+    summary = run_stage(
+        "video", units, work, jobs=jobs, redo=False, max_reject_share=0, progress=lambda _: None
+    )
+    assert summary.n_done == len(clips)
 
 
 def bare(clips: list[Path], settings: ExtractSettings) -> Callable[[], object]:
@@ -240,9 +253,9 @@ def _network(settings: ExtractSettings) -> Vgg16:
     return network_of_this_process(settings.vgg, settings.device)
 
 
-def _memory_mb(folder: Path, n_clips: int, name: str) -> float:
+def _memory_mb(folder: Path, n_clips: int, jobs: int, name: str) -> float:
     """Peak of a fresh process that takes one of the ways alone, with its decoding workers."""
-    words = [sys.executable, "-m", __name__, str(folder), str(n_clips), name]
+    words = [sys.executable, "-m", __name__, str(folder), str(n_clips), str(jobs), name]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])
 
@@ -264,7 +277,6 @@ def _proportional_bytes(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    _folder, _n_clips, _name = sys.argv[1:]
-    paths(Path(_folder), {_name: int(_n_clips)})[_name]()
+    _folder, _n_clips, _jobs, _name = sys.argv[1:]
+    paths(Path(_folder), {_name: int(_n_clips)}, int(_jobs))[_name]()
     print(_own_memory_mb())
-    decoders_of_this_process(_settings().decode_jobs).close()
