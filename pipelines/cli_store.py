@@ -24,7 +24,7 @@ def verify(work: Path, jobs: int | None, shards: str | None, as_json: bool) -> N
     """
     from joblib import cpu_count
 
-    from pipelines.progress import byte_bar
+    from pipelines.progress import progress_bar
     from pipelines.verify.check import verify as check
     from pipelines.verify.mending import commands
     from pipelines.verify.report import as_object, final_line, lines
@@ -33,7 +33,8 @@ def verify(work: Path, jobs: int | None, shards: str | None, as_json: bool) -> N
 
     found = list_files(Workspace(work))
     chosen = frozenset(launch.chosen_shards(found.n_shards, shards))
-    with byte_bar("verify", sum(file.n_bytes for file in found.chosen(chosen))) as advance:
+    n_bytes = sum(file.n_bytes for file in found.chosen(chosen))
+    with progress_bar("verify", n_bytes, "B") as advance:
         result = check(found, chosen, jobs=jobs or cpu_count(), progress=advance)
     mending = commands(work, result)
     if as_json:

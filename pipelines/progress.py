@@ -11,32 +11,16 @@ Advance = Callable[[int], None]
 
 @contextmanager
 def progress_bar(label: str, total: int | None, unit: str = "utt") -> Iterator[Advance]:
-    """Yields a function that advances the bar; ``total`` None when it is not known."""
+    """Yields a function that advances the bar; ``total`` None when it is not known.
+
+    Of the unit "B" the rate is shown in MB/s and the like.
+    """
     interactive = sys.stderr.isatty()
     with tqdm(
         total=total,
         desc=label,
-        unit=f" {unit}",
-        dynamic_ncols=interactive,
-        mininterval=0.2 if interactive else 10.0,
-        leave=interactive,
-    ) as bar:
-
-        def advance(n: int) -> None:
-            bar.update(n)
-
-        yield advance
-
-
-@contextmanager
-def byte_bar(label: str, n_bytes: int) -> Iterator[Advance]:
-    """Yields a function that advances the bar by bytes; rate in MB/s (GB/s), and time left."""
-    interactive = sys.stderr.isatty()
-    with tqdm(
-        total=n_bytes,
-        desc=label,
-        unit="B",
-        unit_scale=True,
+        unit=unit if unit == "B" else f" {unit}",
+        unit_scale=unit == "B",
         dynamic_ncols=interactive,
         mininterval=0.2 if interactive else 10.0,
         leave=interactive,
