@@ -92,7 +92,12 @@ def test_learns_and_follows_the_schedule(tmp_path: Path) -> None:
     config = TrainConfig(
         lr_scale=0.5, warmup_steps=5, max_epochs=40, patience=40, precision="float32"
     )
-    run_fit(tmp_path, config=config, progress=lambda epoch, n, line: lines.append(line))
+
+    def keep(epoch: int, n: int, line: dict) -> None:
+        if not line.get("partial"):  # told every second, on a slow machine
+            lines.append(line)
+
+    run_fit(tmp_path, config=config, progress=keep)
     assert lines[-1]["dev_loss"] < 0.01 * lines[0]["dev_loss"]
     assert [line["step"] for line in lines] == [4 * (i + 1) for i in range(40)]
     for line in lines:
