@@ -38,7 +38,7 @@ class VggConfig:
             instructions; features differ by about 1%), or "auto": bfloat16 where the device has
             such instructions, else float32. The choice made is in ``Vgg16.resolved``.
         batch_size: pictures a forward pass. Another size may change the last bits.
-        compile: run the network through ``torch.compile``: a minute or so at the start, then
+        compile: run the network through ``torch.compile``: 15 s or more at the start, then
             somewhat faster; changes the last bits. docs/features.md has figures.
     """
 
