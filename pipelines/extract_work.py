@@ -7,21 +7,20 @@ used is recorded in the shard with its reason.
 import functools
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from featurize.errors import MediaError, TextError, TrimodalError
 from pipelines.extract import ExtractSettings
 from pipelines.manifest import Utterance, read_table, safe_path
-from pipelines.runner import Outcome, Unit, reason_of
+from pipelines.runner import Outcome, Unit
+from pipelines.shard_work import Content, each, write_shard
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from featurize.glove import Glove, Oov
     from featurize.shards import FieldSpec
     from featurize.shards.layout import ColumnSpec
@@ -53,7 +52,7 @@ def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
     _keep_freed_memory()
     encoding = settings.store.audio
 
-    def features(utterance: Utterance) -> dict[str, "np.ndarray"]:
+    def content(utterance: Utterance) -> Content:
         path = _media_path(unit, utterance, utterance.audio, "audio")
         wave = read_audio(
             path,
@@ -71,7 +70,9 @@ def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
     n_bins = settings.lfbe.n_bins
     fields = {"features": ((n_bins,), encoding), "cmvn": ((2, n_bins + 1), "float64")}
     tools = _versions("torch", "torchaudio", "av")
-    return _write(unit, "audio", fields, tools, _each(unit, features), settings.store.compression)
+    found = each(unit.utterances, content)
+    kept = settings.store.compression
+    return write_shard(unit, "audio", fields, tools, found, compression=kept)
 
 
 def video_work(settings: ExtractSettings, unit: Unit) -> Outcome:
@@ -94,20 +95,11 @@ def video_work(settings: ExtractSettings, unit: Unit) -> Outcome:
     if settings.faces.kind != "none":
         fields = {**fields, "crops": ((4,), "float32")}
         columns = {"n_without_face": ((), "int32")}
-    row: dict[str, Any] = {}  # of the utterance just found
-
-    def found() -> Iterator[Found]:
-        vectors = video.video_vectors(network, decoders, tasks)
-        for utterance, arrays in zip(unit.utterances, vectors, strict=True):
-            if isinstance(arrays, TrimodalError):
-                yield utterance, arrays
-                continue
-            row.update({name: int(arrays[name]) for name in columns})
-            yield utterance, {name: arrays[name] for name in fields}
-
+    vectors = video.video_vectors(network, decoders, tasks)
+    found = zip(unit.utterances, vectors, strict=True)
     tools = {**network.resolved, **_versions("av")}
     kept = settings.store.compression
-    return _write(unit, "video", fields, tools, found(), kept, (columns, lambda _: dict(row)))
+    return write_shard(unit, "video", fields, tools, found, columns=columns, compression=kept)
 
 
 def _clip_task(settings: ExtractSettings, unit: Unit, utterance: Utterance) -> "ClipTask":
@@ -138,21 +130,23 @@ def text_work(settings: ExtractSettings, unit: Unit) -> Outcome:
     glove = _glove(str(settings.text.glove), settings.text.oov)
     words_of = _words(unit)
 
-    def features(utterance: Utterance) -> dict[str, "np.ndarray"]:
-        words = words_of(utterance)
-        if not words:
+    def content(utterance: Utterance) -> Content:
+        spoken = words_of(utterance)
+        if not spoken:
             raise TextError("no word in the transcript")
-        times = np.array([(start, end) for _, start, end in words], dtype=np.float32)
-        return {"features": glove([word for word, _, _ in words]), "times_s": times}
-
-    def columns(utterance: Utterance) -> dict[str, Any]:
-        return {"n_known": glove.n_known(word for word, _, _ in words_of(utterance))}
+        words = [word for word, _, _ in spoken]
+        return {
+            "features": glove(words),
+            "times_s": np.array([(start, end) for _, start, end in spoken], dtype=np.float32),
+            "n_known": glove.n_known(words),
+        }
 
     fields = {"features": ((glove.dimension,), settings.store.text), "times_s": ((2,), "float32")}
+    columns = {"n_known": ((), "int32")}
     tools = {**glove.identity, **_versions("gensim")}
-    found = _each(unit, features)
-    counted = ({"n_known": ((), "int32")}, columns)
-    return _write(unit, "text", fields, tools, found, settings.store.compression, counted)
+    found = each(unit.utterances, content)
+    kept = settings.store.compression
+    return write_shard(unit, "text", fields, tools, found, columns=columns, compression=kept)
 
 
 def targets_work(_: ExtractSettings, unit: Unit) -> Outcome:
@@ -163,68 +157,17 @@ def targets_work(_: ExtractSettings, unit: Unit) -> Outcome:
 
     words_of = _words(unit)
 
-    def features(utterance: Utterance) -> dict[str, "np.ndarray"]:
+    def content(utterance: Utterance) -> Content:
         text = " ".join(word for word, _, _ in words_of(utterance))
-        return {"characters": np.frombuffer(text.encode(), dtype=np.uint8)}
-
-    def columns(utterance: Utterance) -> dict[str, Any]:
         return {
+            "characters": np.frombuffer(text.encode(), dtype=np.uint8),
             "speaker": utterance.speaker,
             "fold": utterance.fold or "",
             "labels": NO_LABELS if utterance.labels is None else utterance.labels,
         }
 
-    found = _each(unit, features)
-    return _write(unit, "targets", TARGET_FIELDS, {}, found, columns=(TARGET_COLUMNS, columns))
-
-
-# An utterance with its arrays, or with the error that rejects it.
-Found = tuple[Utterance, "dict[str, np.ndarray] | TrimodalError"]
-
-
-def _each(unit: Unit, features: Callable[[Utterance], "dict[str, np.ndarray]"]) -> Iterator[Found]:
-    for utterance in unit.utterances:
-        try:
-            yield utterance, features(utterance)
-        except TrimodalError as error:
-            yield utterance, error
-        except OSError as error:  # one unreadable file; the shard itself is written elsewhere
-            yield utterance, MediaError(error.strerror or str(error))
-
-
-def _write(
-    unit: Unit,
-    modality: str,
-    fields: "FieldSpec",
-    tools: dict[str, Any],
-    found: Iterable[Found],
-    compression: str = "none",
-    columns: tuple[Mapping[str, Any], Callable[[Utterance], dict[str, Any]]] | None = None,
-) -> Outcome:
-    from featurize.shards import ShardWriter
-
-    spec, columns_of = columns or ({}, lambda _: {})
-    n_done, reasons = 0, []
-    with ShardWriter(
-        unit.output,
-        modality=modality,
-        fields=fields,
-        config=unit.config,
-        fingerprint=unit.fingerprint,
-        tools=tools,
-        columns=spec,
-        compression=compression,
-    ) as writer:
-        for utterance, arrays in found:
-            try:
-                if isinstance(arrays, TrimodalError):
-                    raise arrays
-                writer.add(utterance.id, arrays, columns_of(utterance))
-                n_done += 1
-            except TrimodalError as error:
-                reasons.append(reason_of(error, unit.root, utterance))
-                writer.reject(utterance.id, reasons[-1])
-    return Outcome(n_done, reasons)
+    found = each(unit.utterances, content)
+    return write_shard(unit, "targets", TARGET_FIELDS, {}, found, columns=TARGET_COLUMNS)
 
 
 def _words(unit: Unit) -> Callable[[Utterance], list[tuple[str, float, float]]]:

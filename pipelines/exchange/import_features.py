@@ -12,9 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from featurize.errors import CorpusError, TrimodalError
+from featurize.errors import CorpusError
 from pipelines.manifest import Utterance, fingerprint
-from pipelines.runner import Outcome, Unit, reason_of
+from pipelines.runner import Outcome, Unit
+from pipelines.shard_work import Content, each, write_shard
 from pipelines.workspace import IMPORTED_FROM, Workspace
 
 if TYPE_CHECKING:
@@ -69,35 +70,21 @@ def _unit(workspace: Workspace, modality: str, number: int, config: dict[str, An
 
 def import_work(found: Found, modality: str, unit: Unit) -> Outcome:
     """Writes one shard: features float32, times_s for video and text, NaN where unknown."""
-    from featurize.shards import ShardWriter
-
-    n_done, reasons = 0, []
     fields: dict[str, tuple[tuple[int, ...], str]] = {"features": ((found.width,), ENCODING)}
     if modality in TIMES_SHAPE:
         fields["times_s"] = (TIMES_SHAPE[modality], "float32")
-    with (
-        found.source.opened() as read,
-        ShardWriter(
-            unit.output,
-            modality=modality,
-            fields=fields,
-            config=unit.config,
-            fingerprint=unit.fingerprint,
-            tools={**found.tools, "h5py": version("h5py")},
-            columns={REPLACED: ((), "int64")},
-        ) as writer,
-    ):
-        for utterance in unit.utterances:
-            try:
-                arrays = read(utterance)
-                features, n_replaced = _finite(arrays["features"], found.width)
-                times_s = _times(arrays.get("times_s"), modality, len(features))
-                writer.add(utterance.id, {"features": features, **times_s}, {REPLACED: n_replaced})
-                n_done += 1
-            except TrimodalError as error:
-                reasons.append(reason_of(error, unit.root, utterance))
-                writer.reject(utterance.id, reasons[-1])
-    return Outcome(n_done, reasons)
+    tools = {**found.tools, "h5py": version("h5py")}
+    with found.source.opened() as read:
+
+        def content(utterance: Utterance) -> Content:
+            arrays = read(utterance)
+            features, n_replaced = _finite(arrays["features"], found.width)
+            times_s = _times(arrays.get("times_s"), modality, len(features))
+            return {"features": features, REPLACED: n_replaced, **times_s}
+
+        rows = each(unit.utterances, content)
+        columns = {REPLACED: ((), "int64")}
+        return write_shard(unit, modality, fields, tools, rows, columns=columns)
 
 
 def _finite(features: "np.ndarray", width: int) -> "tuple[np.ndarray, int]":
