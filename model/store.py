@@ -18,7 +18,7 @@ from torch import Tensor
 
 from featurize.cmvn import apply_cmvn, cmvn_statistics
 from featurize.errors import ShardError, TrainError
-from featurize.shards import ShardIndex, ShardReader
+from featurize.shards import PlacedReader, PlacedShard, ShardIndex, ShardReader
 from model.config import MODALITIES, InputDims
 
 READ = ("features", "characters")  # of the fields of a shard
@@ -51,8 +51,8 @@ class FeatureStore:
     The last two are summed once, here, from the statistics stored in the audio shards: 656 bytes
     an utterance are read.
 
-    Memory: about 80 bytes an utterance and, of the up to 160 files kept open, their tables and the
-    pages of the file cache that are in use. Safe to read from several threads.
+    Memory: about 180 bytes an utterance and, of the up to 160 files kept open, the pages of the
+    file cache that are in use. Safe to read from several threads.
 
     Raises:
         TrainError: no such folder, no shards, a shard without its audio, targets or a modality
@@ -65,7 +65,9 @@ class FeatureStore:
         self.folder = Path(folder)
         self._n_stacked = n_stacked_frames
         self._paths = list(_shard_paths(self.folder).items())
-        self._readers: OrderedDict[Path, ShardReader] = OrderedDict()
+        self._read = READ if cmvn == "none" else (*READ, CMVN_FIELD)
+        self._placed: dict[Path, PlacedShard] = {}
+        self._readers: OrderedDict[Path, ShardReader | PlacedReader] = OrderedDict()
         self._lock = threading.Lock()
         self._rows: dict[str, int] = {}
         self.dtypes: dict[str, np.dtype] = dict.fromkeys(MODALITIES, np.dtype(np.float16))
@@ -75,6 +77,7 @@ class FeatureStore:
             indices = {part: ShardIndex(path) for part, path in paths.items()}
             for part in sorted(indices):
                 digest.update(f"{shard} {part} {indices[part].fingerprint}\n".encode())
+                self._placed[paths[part]] = PlacedShard(indices[part], self._read)
             self._check_features(shard, indices)
             columns.join(number, indices, n_stacked_frames)
         self.fingerprint = digest.hexdigest()
@@ -90,7 +93,6 @@ class FeatureStore:
             audio=n_stacked_frames * width["audio"], video=width["video"], text=width["text"]
         )
         self._cmvn = cmvn
-        self._read = READ if cmvn == "none" else (*READ, CMVN_FIELD)
         if cmvn != "none":
             self.dtypes["audio"] = np.dtype(np.float32)
         if cmvn in ("speaker", "global"):
@@ -138,19 +140,19 @@ class FeatureStore:
         characters = found[0].array(found[1], "characters")
         return characters.tobytes().decode("utf-8", errors="replace")
 
-    def _find(self, row: int, part: str) -> tuple[ShardReader, int] | None:
+    def _find(self, row: int, part: str) -> tuple[ShardReader | PlacedReader, int] | None:
         """The file that holds a part of an utterance, and the place there; None without one."""
         position = int(self._positions[row, PARTS.index(part)])
         if position < 0:
             return None
         path = self._paths[self.shard[row]][1][part]
         reader = self._reader(path)
-        if position >= len(reader) or reader.table["id"][position] != self.ids[row]:
+        if isinstance(reader, ShardReader) and not _holds(reader, position, self.ids[row]):
             raise ShardError(f"{path}: was made again while it was in use; start again")
         return reader, position
 
     def _statistics_of(
-        self, row: int, shard: ShardReader, position: int, features: np.ndarray
+        self, row: int, shard: ShardReader | PlacedReader, position: int, features: np.ndarray
     ) -> np.ndarray:
         """What an utterance is normalised by, (2, n_bins + 1)."""
         if self._cmvn != "utterance":
@@ -176,9 +178,9 @@ class FeatureStore:
             sums[number_of[row]] += shard.array(position, CMVN_FIELD)[0]
         return number_of, sums
 
-    def _reader(self, path: Path) -> ShardReader:
+    def _reader(self, path: Path) -> ShardReader | PlacedReader:
         with self._lock:
-            reader = self._readers.pop(path, None) or ShardReader(path, only=self._read)
+            reader = self._readers.pop(path, None) or self._placed[path].open()
             self._readers[path] = reader  # now the most recently used
             if len(self._readers) > MAX_OPEN_SHARDS:
                 self._readers.popitem(last=False)  # closes when no thread reads it any more
@@ -198,6 +200,10 @@ class FeatureStore:
                 )
             if encoding != "float16":
                 self.dtypes[modality] = np.dtype(np.float32)
+
+
+def _holds(shard: ShardReader, position: int, raw_id: bytes) -> bool:
+    return position < len(shard) and shard.table["id"][position] == raw_id
 
 
 class _Columns:

@@ -15,6 +15,7 @@ from featurize.shards.layout import (
     VERSION,
     FieldSpec,
 )
+from featurize.shards.placed import PlacedReader, PlacedShard
 from featurize.shards.reader import ShardIndex, ShardReader
 from featurize.shards.writer import ShardWriter
 
@@ -27,6 +28,8 @@ __all__ = [
     "TARGET_FIELDS",
     "VERSION",
     "FieldSpec",
+    "PlacedReader",
+    "PlacedShard",
     "ShardIndex",
     "ShardReader",
     "ShardWriter",

@@ -26,6 +26,7 @@ HEADER, UTTERANCES, REJECTS = "header", "utterances", "rejects"
 # HDF5 1.10's layout checksums its own structures, all but the heap of variable-length strings. In
 # what has no checksum (h5py's default layout, that heap) a flipped bit can send the library into
 # an endless loop: so this layout, and fixed-length strings only.
+MAX_STRETCHES = 200  # of rows that the header tells the place of; more are left to HDF5
 LIBVER = ("v110", "v110")
 CHUNK_BYTES = 1024 * 1024
 MAX_CHUNK_BYTES = 16 * CHUNK_BYTES  # what a reader takes for one chunk

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ import numpy as np
 
 from featurize.errors import ShardError
 from featurize.shards import version1
-from featurize.shards.encodings import decode, is_scaled, stored_dtype
+from featurize.shards.encodings import is_scaled, stored_dtype
 from featurize.shards.layout import (
     FORMAT,
     HEADER,
@@ -30,11 +29,10 @@ from featurize.shards.layout import (
     open_file,
     read_whole,
     row_bytes,
-    rows_digest,
     scale_name,
     table_dtype,
 )
-from featurize.shards.rows import FileBytes, Rows, open_rows
+from featurize.shards.rows import FieldRows, FileBytes, Rows, Stretches, file_state, open_rows
 
 # What a broken or hostile file makes h5py, numpy and json raise; all of it means a damaged shard.
 Value = TypeVar("Value")
@@ -46,8 +44,9 @@ class ShardIndex:
 
     Attributes: ``path``, ``version``, ``modality``, ``fingerprint``, ``config``, ``tools``,
     ``fields`` (name -> (shape of a row, encoding)), ``compression``, ``rejects`` (list of
-    {"id", "stage", "reason"}), ``table`` (NumPy structured array, a row an utterance) and
-    ``column_names``, those of its columns that the writer was given.
+    {"id", "stage", "reason"}), ``table`` (NumPy structured array, a row an utterance),
+    ``column_names``, those of its columns that the writer was given, ``places`` (where rows lie,
+    None when not told) and ``state`` (of the file, see ``file_state``).
 
     Raises:
         ShardError: not HDF5, not a shard, a newer version, a table that does not match its digest,
@@ -57,7 +56,9 @@ class ShardIndex:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self._version1: version1.Version1 | None = None
+        self.places: dict[str, Stretches] | None = None
         file = open_file(self.path)
+        self.state = file_state(file.get_vfd_handle())
         try:
             self._read(file)
         except BaseException as error:
@@ -127,6 +128,7 @@ class ShardIndex:
         columns = tuple((name, dtype, tuple(shape)) for name, dtype, shape in header["columns"])
         self.column_names = [name for name, _, _ in columns[1:]]
         self.table = _read_table(file, self.path, columns, self.fields, header)
+        self.places = _places(header.get("places"))
         self.rejects: list[dict[str, str]] = []
         if header["rejects_xxh3"] is not None:
             content = read_whole(file, self.path, REJECTS, np.dtype(np.uint8)).tobytes()
@@ -179,16 +181,10 @@ class ShardReader(ShardIndex):
         """
         if self._version1 is not None:
             return self._checked_as_version1(position)[field]
-        found = self._fields[field]
-        start = found.starts.item(position)
-        stop = start + found.n_rows.item(position)
-        stored = found.numbers(start, stop)
-        scale = found.scales(start, stop) if found.scales else None
-        if rows_digest(stored, scale) != found.digests.item(position):
+        rows = self._fields[field].read(position)
+        if rows is None:
             which = f"{self.ids[position]} ({field})"
             raise damaged(self.path, f"the checksum of {which} does not match")
-        rows = decode(stored, scale, found.encoding)
-        rows.flags.writeable = False
         return rows
 
     def damaged(self) -> Iterator[str]:
@@ -209,7 +205,7 @@ class ShardReader(ShardIndex):
         self._file = file
         self._content = FileBytes(file.get_vfd_handle(), self.path)
         self._chosen = [name for name in self.fields if self._only is None or name in self._only]
-        self._fields: dict[str, _Field] = {}
+        self._fields: dict[str, FieldRows] = {}
         self._old_rows: dict[str, Rows] = {}
         if self._version1 is not None:
             self._open_version1(self._version1)
@@ -218,7 +214,7 @@ class ShardReader(ShardIndex):
         if self.compression == "none":
             file.close()  # the rest is read past HDF5
 
-    def _open_field(self, name: str) -> "_Field":
+    def _open_field(self, name: str) -> FieldRows:
         row_shape, encoding = self.fields[name]
         starts, n_rows, digests = (
             self.table[f"{name}_{what}"] for what in ("start", "rows", "xxh3")
@@ -228,7 +224,7 @@ class ShardReader(ShardIndex):
         scales = None
         if is_scaled(encoding):
             scales = self._open_rows(scale_name(name), n, (), np.dtype(np.float32))
-        return _Field(starts, n_rows, digests, numbers, scales, encoding)
+        return FieldRows(starts, n_rows, digests, numbers, scales, encoding)
 
     def _open_version1(self, old: version1.Version1) -> None:
         for name, (row_shape, dtype) in old.fields.items():
@@ -252,18 +248,6 @@ class ShardReader(ShardIndex):
         }
         self._version1.check(self.path, position, self.ids[position], arrays)
         return arrays
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """Of each utterance first row, number of rows and digest; and where rows and scales are."""
-
-    starts: np.ndarray
-    n_rows: np.ndarray
-    digests: np.ndarray
-    numbers: Rows
-    scales: Rows | None
-    encoding: str
 
 
 def _header_text(file: h5py.h5f.FileID, path: Path) -> str:
@@ -301,6 +285,19 @@ def _read_table(
             raise damaged(path, "the table does not match its checksum")
         return table
     return np.frombuffer(content, dtype)
+
+
+def _places(told: Any) -> dict[str, Stretches] | None:
+    """A header's ``places``: in each dataset the stretches ascend from row 0."""
+    if told is None:
+        return None
+    places: dict[str, Stretches] = {}
+    for name, stretches in _typed(told, dict).items():
+        rows = [_typed(row, int) for row, _ in stretches]
+        if rows != sorted(set(rows)) or rows[:1] not in ([], [0]):
+            raise ValueError(f"its header has no order in the places of {name}")
+        places[name] = [(row, _typed(place, int)) for row, place in stretches]
+    return places
 
 
 def _typed(value: Any, kind: type[Value]) -> Value:

@@ -10,17 +10,22 @@ import math
 import mmap
 import os
 from bisect import bisect_right
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from featurize.shards.compression import filters_of
-from featurize.shards.layout import MAX_CHUNK_BYTES, damaged, open_plain
+from featurize.shards.encodings import decode
+from featurize.shards.layout import MAX_CHUNK_BYTES, damaged, open_plain, rows_digest
 
 # Linux 5.14: reads pages in and says so when it can't. Touching a page that can't be read (a
 # failing disk, a file cut short by another program) would kill the process instead.
 MADV_POPULATE_READ = 22
+
+
+Stretches = list[tuple[int, int]]  # first row and first byte of rows that follow each other
 
 
 class FileBytes:
@@ -30,7 +35,7 @@ class FileBytes:
     """
 
     def __init__(self, descriptor: int, path: Path) -> None:
-        self._path = path
+        self.path = path
         self.n_bytes = os.fstat(descriptor).st_size
         self._map = _mapped(descriptor, self.n_bytes)
         self._file: io.FileIO | None = None
@@ -47,7 +52,7 @@ class FileBytes:
             first_page = start - start % mmap.PAGESIZE
             self._map.madvise(MADV_POPULATE_READ, first_page, stop - first_page)
         except OSError as error:
-            raise damaged(self._path, f"bytes {start} to {stop}: {error.strerror}") from None
+            raise damaged(self.path, f"bytes {start} to {stop}: {error.strerror}") from None
         return self._bytes[start:stop]
 
     def close(self) -> None:
@@ -66,21 +71,24 @@ class FileBytes:
 
 
 class PlainRows:
-    """Rows of an uncompressed dataset, by their place in the file."""
+    """Rows of an uncompressed dataset of some type and shape, by their place in the file.
+
+    Raises:
+        ShardError: they would lie beyond the end of the file.
+    """
 
     def __init__(
-        self, dataset: h5py.h5d.DatasetID, path: Path, name: str, content: FileBytes
+        self, dtype: np.dtype, shape: tuple[int, ...], stretches: Stretches, content: FileBytes
     ) -> None:
-        self.dtype, self.shape = dataset.dtype, dataset.shape
+        self.dtype, self.shape = dtype, shape
         self._content = content
-        self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        first_rows, first_bytes = _places(dataset, path, name, self._row_bytes)
-        ends = first_bytes + np.diff([*first_rows, self.shape[0]]) * self._row_bytes
-        if len(ends) and ends.max() > content.n_bytes:
-            raise damaged(path, f"{name} claims bytes beyond the end of the file")
-        joined = np.flatnonzero(first_bytes[1:] == ends[:-1]) + 1  # chunks that follow each other
-        self._first_rows = np.delete(first_rows, joined).tolist()
-        self._first_bytes = np.delete(first_bytes, joined).tolist()
+        self._row_bytes = math.prod(shape[1:]) * dtype.itemsize
+        self._first_rows = [row for row, _ in stretches]
+        self._first_bytes = [place for _, place in stretches]
+        ends = [*self._first_rows[1:], shape[0]]
+        for (row, place), end in zip(stretches, ends, strict=False):
+            if place < 0 or place + (end - row) * self._row_bytes > content.n_bytes:
+                raise damaged(content.path, "rows are said to lie beyond the end of the file")
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
         """Rows start to stop, of the dataset's type; read-only."""
@@ -128,6 +136,36 @@ class FilteredRows:
 Rows = PlainRows | FilteredRows
 
 
+@dataclass(frozen=True, slots=True)
+class FieldRows:
+    """One field: of each utterance first row, number of rows and digest; its rows and scales."""
+
+    starts: np.ndarray
+    n_rows: np.ndarray
+    digests: np.ndarray
+    numbers: Rows
+    scales: Rows | None
+    encoding: str
+
+    def read(self, position: int) -> np.ndarray | None:
+        """The decoded rows of an utterance, read-only; None when they do not match the digest."""
+        start = self.starts.item(position)
+        stop = start + self.n_rows.item(position)
+        stored = self.numbers(start, stop)
+        scale = self.scales(start, stop) if self.scales else None
+        if rows_digest(stored, scale) != self.digests.item(position):
+            return None
+        rows = decode(stored, scale, self.encoding)
+        rows.flags.writeable = False
+        return rows
+
+
+def file_state(descriptor: int) -> tuple[int, int, int, int]:
+    """What changes when another file takes the name, or the file is written to."""
+    state = os.fstat(descriptor)
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+
+
 def open_rows(
     file: h5py.h5f.FileID, path: Path, name: str, compression: str, content: FileBytes
 ) -> Rows:
@@ -136,7 +174,8 @@ def open_rows(
     dataset = open_plain(file, path, name)
     if dataset.get_create_plist().get_nfilters():
         return FilteredRows(dataset, path, name, allowed)
-    return PlainRows(dataset, path, name, content)
+    stretches = find_stretches(dataset, path, name)
+    return PlainRows(dataset.dtype, dataset.shape, stretches, content)
 
 
 def _mapped(descriptor: int, n_bytes: int) -> mmap.mmap | None:
@@ -152,26 +191,29 @@ def _mapped(descriptor: int, n_bytes: int) -> mmap.mmap | None:
     return mapped
 
 
-def _places(
-    dataset: h5py.h5d.DatasetID, path: Path, name: str, row_bytes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """First row and first byte of each stretch of rows, in the order of the rows."""
+def find_stretches(dataset: h5py.h5d.DatasetID, path: Path, name: str) -> Stretches:
+    """Where the rows of an uncompressed dataset lie, by HDF5's own index.
+
+    Raises:
+        ShardError: some were never written, or its chunks are not whole rows.
+    """
     n_rows = dataset.shape[0]
     plan = dataset.get_create_plist()
+    row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
     if plan.get_layout() == h5py.h5d.CONTIGUOUS:
         place = dataset.get_offset()
         if place is None and n_rows * row_bytes:
             raise damaged(path, f"{name} was never written")
-        n_stretches = int(n_rows > 0)
-        return np.zeros(n_stretches, np.int64), np.full(n_stretches, place or 0, np.int64)
+        return [(0, place or 0)] if n_rows else []
     chunk_shape = plan.get_chunk()
     if chunk_shape[1:] != dataset.shape[1:] or chunk_shape[0] * row_bytes > MAX_CHUNK_BYTES:
         raise damaged(path, f"{name} has chunks of shape {chunk_shape}")
     found: list[tuple[int, int]] = []
     dataset.chunk_iter(lambda chunk: found.append((chunk.chunk_offset[0], chunk.byte_offset)))
     found.sort()
-    rows, places = np.array(found, np.int64).reshape(-1, 2).T
     n_chunks = -(-n_rows // chunk_shape[0])
-    if len(rows) != n_chunks or not np.array_equal(rows, np.arange(n_chunks) * chunk_shape[0]):
+    if len(found) != n_chunks or any(row != i * chunk_shape[0] for i, (row, _) in enumerate(found)):
         raise damaged(path, f"{name} lacks some of its chunks")
-    return rows, places
+    chunk_bytes = chunk_shape[0] * row_bytes
+    after = [None, *(place + chunk_bytes for _, place in found)]  # where the next would follow
+    return [chunk for chunk, expected in zip(found, after, strict=False) if chunk[1] != expected]

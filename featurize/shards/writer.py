@@ -21,6 +21,7 @@ from featurize.shards.layout import (
     HEADER,
     LIBVER,
     MAX_HEADER_BYTES,
+    MAX_STRETCHES,
     MAX_TEXT_BYTES,
     MAX_UTTERANCE_BYTES,
     NAN_FIELDS,
@@ -37,6 +38,7 @@ from featurize.shards.layout import (
     table_dtype,
     to_json,
 )
+from featurize.shards.rows import Stretches, find_stretches
 
 WRITE_OUT_BYTES = 4 * CHUNK_BYTES
 METADATA_BLOCK_BYTES = 8 * 1024  # HDF5 keeps its own records in such blocks, off the chunks
@@ -201,8 +203,9 @@ class ShardWriter:
         )
         table = np.array(self._table, table_dtype(columns, tuple(sorted(self._fields))))
         place = self._file.create_dataset(UTTERANCES, data=table).id.get_offset()
-        told = {
+        told: dict[str, Any] = {
             "columns": columns,
+            "places": self._places(),
             "n_utterances": len(table),
             "utterances_offset": place or 0,
             "utterances_xxh3": content_digest(table.tobytes()),
@@ -216,6 +219,15 @@ class ShardWriter:
         if len(header) > MAX_HEADER_BYTES:
             raise ShardError(f"{self._path}: its settings take over {MAX_HEADER_BYTES} bytes")
         self._file.attrs.create(HEADER, np.bytes_(header))
+
+    def _places(self) -> dict[str, Stretches] | None:
+        """Where the rows of each dataset lie; None where there is no telling in few words."""
+        if self._options:
+            return None
+        self._file.flush()  # only now all chunks have their place
+        names = [name for name, _, _ in self._datasets()]
+        places = {n: find_stretches(self._file[n].id, self._path, n) for n in names}
+        return places if sum(map(len, places.values())) <= MAX_STRETCHES else None
 
     def _table_column(self, place: int, name: str) -> tuple[str, str, tuple[int, ...]]:
         if self._columns[name] == "text":

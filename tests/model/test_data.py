@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurize.errors import ShardError, TextError, TrainError
-from featurize.shards import NO_LABELS, TARGET_COLUMNS, TARGET_FIELDS, ShardReader, ShardWriter
+from featurize.shards import (
+    NO_LABELS,
+    TARGET_COLUMNS,
+    TARGET_FIELDS,
+    PlacedReader,
+    ShardReader,
+    ShardWriter,
+)
 from model.config import EOS_ID, MODALITIES, PAD_ID, SOS_ID, decode
 from model.data import Batch, Loader, labelled_fold, shuffled_groups, split_by_hash
 from model.store import FeatureStore, feature_statistics, stack_frames
@@ -358,7 +365,7 @@ def test_character_outside_the_alphabet_names_the_utterance(folder: Path, monkey
 
 def test_features_that_are_not_finite_name_the_utterance(folder: Path, monkeypatch) -> None:
     store = open_store(folder)
-    monkeypatch.setattr(ShardReader, "array", lambda self, *_: np.full((4, 40), np.nan))
+    monkeypatch.setattr(PlacedReader, "array", lambda self, *_: np.full((4, 40), np.nan))
     with pytest.raises(TrainError, match="^s0/u0: audio features are not finite"):
         feature_statistics(store, range(len(store)))
 

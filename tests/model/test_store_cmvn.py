@@ -9,7 +9,7 @@ import pytest
 
 from featurize.cmvn import cmvn_statistics
 from featurize.errors import TrainError, UsageError
-from featurize.shards import NO_LABELS, TARGET_COLUMNS, TARGET_FIELDS, ShardReader, ShardWriter
+from featurize.shards import NO_LABELS, TARGET_COLUMNS, TARGET_FIELDS, PlacedReader, ShardWriter
 from model.config import CMVN, ModelConfig
 from model.store import FeatureStore, stack_frames
 
@@ -57,7 +57,8 @@ def folder(tmp_path: Path) -> Path:
 def frames(store: FeatureStore, raw: FeatureStore) -> Iterator[tuple[int, np.ndarray]]:
     """(row, its frames without those that complete the last stack)."""
     for row in range(len(store)):
-        n_frames = raw._find(row, "audio")[0].lengths("features")[raw._find(row, "audio")[1]]
+        shard, position = raw._find(row, "audio")
+        n_frames = len(shard.array(position, "features"))
         yield row, store.features(row, "audio").reshape(-1, N_BINS)[:n_frames]
 
 
@@ -89,9 +90,9 @@ def test_global_and_utterance_normalise_over_what_they_say(folder: Path) -> None
 
 def test_none_reads_what_is_stored_and_no_statistics(folder: Path, monkeypatch) -> None:
     read = []
-    array = ShardReader.array
+    array = PlacedReader.array
     monkeypatch.setattr(
-        ShardReader, "array", lambda self, i, field: read.append(field) or array(self, i, field)
+        PlacedReader, "array", lambda self, i, field: read.append(field) or array(self, i, field)
     )
     store = FeatureStore(folder, n_stacked_frames=5)
     assert not read and store.dtypes["audio"] == np.float16
