@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import islice
 from typing import Self
 
@@ -117,7 +118,7 @@ class Loader:
         self.wait_s = 0.0
         number_of = np.array([self.speakers.get(name, -1) for name in self.store.speakers])
         started_s = time.perf_counter()
-        make = lambda rows: collate(self.store, rows, number_of)  # noqa: E731
+        make = partial(collate, self.store, number_of)
         for batch in _prefetch(batches, make, self.n_workers):
             self.wait_s += time.perf_counter() - started_s
             yield batch
@@ -214,7 +215,7 @@ def _cut(ordered: Rows, n_stacks: np.ndarray, frames_per_batch: int) -> Iterator
         yield ordered[start:]
 
 
-def collate(store: FeatureStore, rows: Rows, number_of: np.ndarray) -> Batch:
+def collate(store: FeatureStore, number_of: np.ndarray, rows: Rows) -> Batch:
     """Reads and pads some utterances; ``number_of`` maps ``store.speaker`` to class numbers."""
     padded = {}
     for modality in MODALITIES:
