@@ -41,7 +41,7 @@ def rows(quick: bool) -> list[dict[str, Any]]:
     torch.set_num_threads(1)  # all of them: parallelism comes from processes
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        repeated = 2 if quick else REPEATED
+        repeated = 1 if quick else REPEATED
         of_whom, sound_s = make_recordings(folder, repeated)
         rounds = 3 if quick else 7
         kernel_s = alternate(kernels(folder), rounds)

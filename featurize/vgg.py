@@ -1,5 +1,6 @@
 """Pictures -> VGG-16 vectors, with torchvision's network and preprocessing."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from featurize.vgg_weights import (
     check_file,
     is_by_name,
     load_network,
+    random_note,
     weights_name,
 )
 
@@ -69,6 +71,9 @@ class Vgg16:
         resolved: what made the features: architecture, layer, precision, weights, sha256 of
             the parameters in use (as float32, whatever file held them), library versions.
 
+    Warns:
+        UserWarning: random weights.
+
     Raises:
         UsageError: an unknown layer or precision, or a batch size below 1.
         ModelError: weights that cannot be had, are not those expected, or do not fit.
@@ -77,6 +82,8 @@ class Vgg16:
     def __init__(self, config: VggConfig | None = None, device: str = "cpu") -> None:
         config = config or VggConfig()
         _check(config)
+        if note := random_note(config.weights):
+            warnings.warn(note, stacklevel=2)
         self.batch_size = config.batch_size
         self._device = torch.device(device)
         precision = _precision(config.precision, self._device)

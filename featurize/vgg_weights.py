@@ -55,6 +55,16 @@ def weights_name(weights: str) -> str:
     return weights if is_by_name(weights) else Path(weights).name
 
 
+def random_note(weights: str) -> str | None:
+    """What a user has to know of random weights; None for others."""
+    if not weights.startswith("random:"):
+        return None
+    return (
+        f"VGG-16 has {weights} weights, which know nothing of pictures: good for trying things "
+        "out, not for results; IMAGENET1K_V1 or a file has trained ones"
+    )
+
+
 def is_by_name(weights: str) -> bool:
     """Whether ``weights`` are torchvision's or random ones, not a file."""
     return weights in VGG16_Weights.__members__ or weights.startswith("random:")

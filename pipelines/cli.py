@@ -144,8 +144,7 @@ def decode(
         raise UsageError(f"{work}: this corpus has transcripts; nothing to decode")
     settings = Settings(preset, config_file).section("decode", DecodeSettings, model=model)
     units = decode_units(workspace, launch.chosen_shards(workspace.n_shards, shards), settings)
-    for warning in model_warnings(settings):
-        click.secho(f"note: {warning}", fg="yellow", err=True)
+    launch.notes(model_warnings(settings))
     launch.run_data_stage(work, "decode", units, partial(decode_work, settings), **stage)
 
 
@@ -249,6 +248,8 @@ def extract(
         work_of_one = partial(getattr(works, f"{name}_work"), settings)
         if name == "text" and (stage["redo"] or not all(unit.output.is_file() for unit in units)):
             word_vectors.make_ready(str(settings.text.glove))
+        if name == "video":
+            launch.notes(works.video_notes(settings))
         # A worker more is a network more on its GPU.
         n_jobs = n_devices(settings.device) if name == "video" else None
         launch.run_data_stage(work, name, units, work_of_one, default_jobs=n_jobs, **stage)

@@ -102,6 +102,14 @@ def video_work(settings: ExtractSettings, unit: Unit) -> Outcome:
     return write_shard(unit, "video", fields, tools, found, columns=columns, compression=kept)
 
 
+def video_notes(settings: ExtractSettings) -> list[str]:
+    """What a user should know of the network before it runs."""
+    from featurize.vgg_weights import random_note
+
+    note = random_note(settings.vgg.weights)
+    return [] if note is None else [note]
+
+
 def _clip_task(settings: ExtractSettings, unit: Unit, utterance: Utterance) -> "ClipTask":
     from pipelines.video_clips import ClipTask
 

@@ -1,7 +1,7 @@
 """What the commands share: joining settings, a stage and the screen."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,12 @@ def _audit_lines(audit: dict[str, Any], indent: str = "  ") -> list[str]:
 
 def _number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def notes(texts: Iterable[str]) -> None:
+    """Prints what a user should know before a stage starts."""
+    for text in texts:
+        click.secho(f"note: {text}", fg="yellow", err=True)
 
 
 def chosen_shards(n_shards: int, text: str | None) -> Sequence[int]:

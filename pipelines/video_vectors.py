@@ -6,6 +6,7 @@ hour-long recording is never held whole: what grows with its length is its vecto
 
 import functools
 import re
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -160,7 +161,9 @@ def network_of_this_process(config: "VggConfig", device: str) -> "Vgg16":
     from featurize.vgg import Vgg16
 
     n_devices = torch.cuda.device_count() if device == "cuda" else 0
-    return Vgg16(config, device=device_of(current_process().name, device, n_devices))
+    with warnings.catch_warnings():  # of random weights: the command has told it once
+        warnings.simplefilter("ignore", UserWarning)
+        return Vgg16(config, device=device_of(current_process().name, device, n_devices))
 
 
 def device_of(process_name: str, device: str, n_devices: int) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import re
 import urllib.error
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def pictures(n: int, height: int = 120, width: int = 100) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def extractor() -> Vgg16:
-    return Vgg16(VggConfig(weights="random:7", batch_size=2))
+    with pytest.warns(UserWarning, match="random:7 weights, which know nothing of pictures"):
+        return Vgg16(VggConfig(weights="random:7", batch_size=2))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,9 @@ def test_random_features_tell_pictures_apart_in_float16(features) -> None:
 
 
 def test_weights_file_gives_the_same_network(weights_path: str, extractor, features) -> None:
-    loaded = Vgg16(VggConfig(weights=weights_path, batch_size=2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = Vgg16(VggConfig(weights=weights_path, batch_size=2))
     assert loaded.resolved == {**extractor.resolved, "weights": "vgg16.pth"}
     np.testing.assert_array_equal(loaded(pictures(3)), features)
 

@@ -39,6 +39,13 @@ def work(tiny_corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_random_weights_are_told_once(work: Path, trimodal: Callable) -> None:
+    note = "note: VGG-16 has random:0 weights"
+    said = trimodal("extract", work, "video", "--preset", "demo", "--max-reject-share", 0.5).stderr
+    assert said.count(note) == 1
+    assert note not in trimodal("extract", work, "audio", "--preset", "demo").stderr
+
+
 def everything(work: Path, modality: str) -> dict[str, dict[str, np.ndarray]]:
     workspace = Workspace(work)
     content = {}
