@@ -96,7 +96,10 @@ def prepare_voxceleb2(
 @prepare.command("mosei")
 @click.argument("root", type=FOLDER)
 @click.argument("work", type=FOLDER)
-@click.option("--folds", type=FILE, help="Fold file, JSON or the SDK's [default: ROOT/folds.json].")
+@click.option(
+    "--folds", type=FILE,
+    help="Fold file, JSON or the SDK's [default: ROOT/folds.json, else the standard folds].",
+)  # fmt: skip
 @click.option("--labels", type=FILE, help="Labels [default: ROOT/CMU_MOSEI_Labels.csd].")
 @click.option("--drop-mistimed", is_flag=True, help="Reject the two videos known to be mistimed.")
 @cut_options
@@ -109,7 +112,7 @@ def prepare_mosei(
     """List the labelled segments of a CMU-MOSEI folder.
 
     \b
-    Example: trimodal prepare mosei /data/mosei work/mosei --folds standard_folds.json
+    Example: trimodal prepare mosei /data/mosei work/mosei
     """
     from pipelines.prepare_mosei import scan_mosei
     from pipelines.progress import progress_bar

@@ -18,6 +18,7 @@ from pipelines.mosei_labels import LabelRow, join_by_interval, read_folds, read_
 
 LABELS_NAME = "CMU_MOSEI_Labels.csd"
 FOLDS_NAME = "folds.json"
+STANDARD_FOLDS = Path(__file__).with_name("mosei_folds.json")  # names its source
 TOLERANCE_S = 0.1
 # Their labels' times do not fit the videos as distributed. Both are in the train fold.
 MISTIMED_VIDEOS = frozenset({"ZZzdvUdOTww", "hh04W3xXa5s"})
@@ -62,11 +63,12 @@ def scan_mosei(
     """Lists the labelled segments, in the order of their ids ``VIDEO/SEGMENT``.
 
     ``labels`` is the .csd or a CSV (default ``ROOT/CMU_MOSEI_Labels.csd``), ``folds`` a JSON file
-    or the SDK's cmu_mosei_std_folds.py (default ``ROOT/folds.json``). A label belongs to the
-    transcript line whose start and end differ from its own by at most ``tolerance_s``. A segment
-    is its clip if there is one that is not empty, else a cut of the full video and, where there
-    is one, of its 16 kHz sound; starts before 0 become 0. Scores are clamped to their ranges.
-    Segments without a label are left out and counted; ``drop_mistimed`` rejects MISTIMED_VIDEOS.
+    or the SDK's cmu_mosei_std_folds.py (default ``ROOT/folds.json`` where there is one, else
+    STANDARD_FOLDS). A label belongs to the transcript line whose start and end differ from its
+    own by at most ``tolerance_s``. A segment is its clip if there is one that is not empty, else
+    a cut of the full video and, where there is one, of its 16 kHz sound; starts before 0 become
+    0. Scores are clamped to their ranges. Segments without a label are left out and counted;
+    ``drop_mistimed`` rejects MISTIMED_VIDEOS.
 
     ``progress`` is called with the number of segments just seen, once a video. Returns
     utterances, rejects and an audit of counts; in the audit, a fold's segments and those dropped
@@ -77,7 +79,8 @@ def scan_mosei(
     if not tolerance_s >= 0:
         raise UsageError(f"tolerance {tolerance_s} s must be 0 or more")
     corpus = find_corpus(root)
-    fold_of_video = read_folds(_folds_path(root, folds))
+    folds = _folds_path(root, folds)
+    fold_of_video = read_folds(folds)
     rows_of_video = read_labels(_labels_path(root, labels))
     found = _Found()
     for name in sorted(corpus.sizes["transcript"].keys() | rows_of_video.keys()):
@@ -88,20 +91,15 @@ def scan_mosei(
     if not found.utterances and not found.rejects:
         raise CorpusError(f"{root}: no video here has labels; check that --labels fits it")
     found.utterances.sort(key=lambda u: u.id)
-    audit = _audit(corpus, found)
+    named = "standard" if folds == STANDARD_FOLDS else str(folds)
+    audit = _audit(corpus, found) | {"folds_from": named}
     audit |= audit_folds(found.utterances, found.dropped, rows_of_video, fold_of_video)
     return found.utterances, found.rejects, audit
 
 
 def _folds_path(root: Path, folds: Path | None) -> Path:
-    path = folds or root / FOLDS_NAME
-    if not path.is_file():
-        raise UsageError(
-            f"{path}: no such file; give the folds with --folds FILE. The standard ones are "
-            "cmu_mosei_std_folds.py of the CMU-MultimodalSDK (in mmsdk/mmdatasdk/dataset/"
-            "standard_datasets/CMU_MOSEI), which can be given as it is"
-        )
-    return path
+    own = root / FOLDS_NAME
+    return folds or (own if own.is_file() else STANDARD_FOLDS)
 
 
 def _labels_path(root: Path, labels: Path | None) -> Path:

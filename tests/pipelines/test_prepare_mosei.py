@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import h5py
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from featurize.errors import CorpusError, UsageError
 from pipelines.mosei_labels import LabelRow, join_by_interval, read_folds, read_labels
-from pipelines.prepare_mosei import scan_mosei
+from pipelines.prepare_mosei import STANDARD_FOLDS, scan_mosei
 
 NEUTRAL = (0.0,) * 7
 Rows = dict[str, list[tuple[float, float, tuple[float, ...]]]]
@@ -415,9 +416,6 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no transcripts"):
         scan_mosei(tmp_path)
     corpus.transcript("v", "v___0___0___1___a")
-    with pytest.raises(UsageError, match="--folds.*cmu_mosei_std_folds.py"):
-        scan_mosei(tmp_path)
-    (tmp_path / "folds.json").write_text('{"train": [], "valid": [], "test": []}')
     with pytest.raises(UsageError, match="--labels"):
         scan_mosei(tmp_path)
     with pytest.raises(UsageError, match="tolerance"):
@@ -447,12 +445,25 @@ def write_real_corpus(root: Path, mosei: Path) -> int:
     return sum(map(len, rows.values()))
 
 
+def test_standard_folds_are_the_sdk_s() -> None:
+    folds = read_folds(STANDARD_FOLDS)
+    assert Counter(folds.values()) == {"train": 2249, "dev": 300, "test": 678}
+    cmu_mosei = pytest.importorskip("mmsdk.mmdatasdk", reason="no cmu-multimodal-sdk").cmu_mosei
+    own = cmu_mosei.standard_folds
+    theirs = dict.fromkeys(own.standard_train_fold, "train")
+    theirs |= dict.fromkeys(own.standard_valid_fold, "dev")
+    theirs |= dict.fromkeys(own.standard_test_fold, "test")
+    # The copy on the registry has one more; with its 4 segments train is 16,331, not 16,327.
+    assert theirs == {**folds, "-NFrJFQijFE": "train"}
+
+
 @pytest.mark.slow
 def test_the_real_labels_give_the_published_counts(tmp_path: Path, shared_data: Path) -> None:
     mosei = shared_data / "mosei"
     assert write_real_corpus(tmp_path, mosei) == 23_259
-    folds = mosei / "standard_folds.json"
-    utterances, rejects, audit = scan_mosei(tmp_path, folds)
+    utterances, rejects, audit = scan_mosei(tmp_path)
+    assert audit["folds_from"] == "standard"
+    assert read_folds(STANDARD_FOLDS) == read_folds(mosei / "standard_folds.json")
     counts = {fold: audit["folds"][fold]["segments"] for fold in ("train", "dev", "test", "none")}
     assert counts == {"train": 16_327, "dev": 1_871, "test": 4_662, "none": 399}
     assert rejects == []
