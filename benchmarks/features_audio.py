@@ -129,6 +129,7 @@ def whole_paths(folder: Path) -> Runs:
 
 def _stage(folder: Path, paths: list[Path]) -> None:
     """The stage as the command runs it, one shard, in this process."""
+    from pipelines.backends import Loky
     from pipelines.extract import ExtractSettings
     from pipelines.extract_work import audio_work
     from pipelines.manifest import Utterance
@@ -146,7 +147,7 @@ def _stage(folder: Path, paths: list[Path]) -> None:
             utterances=[Utterance(path.stem, "", path.name, None) for path in paths],
         )
         summary = run_stage(
-            "audio", [unit], partial(audio_work, settings), jobs=1, redo=False,
+            "audio", [unit], partial(audio_work, settings), backend=Loky(1), redo=False,
             max_reject_share=0.0, progress=lambda _: None,
         )  # fmt: skip
         assert summary.n_done == len(paths)

@@ -27,6 +27,7 @@ from benchmarks.peak import matmul_flops
 from benchmarks.timing import MIB, alternate, peak_bytes
 from featurize.media import iter_frames, read_frames
 from featurize.vgg import PREPROCESSING, Vgg16, prepare
+from pipelines.backends import Loky
 from pipelines.extract import ExtractSettings, resolve_device
 from pipelines.extract_work import video_work
 from pipelines.manifest import Utterance
@@ -149,7 +150,13 @@ def stage(folder: Path, clips: list[Path], settings: ExtractSettings, jobs: int)
         units.append(Unit(number, output, "", {}, folder, utterances))
     work = partial(video_work, settings)
     summary = run_stage(
-        "video", units, work, jobs=jobs, redo=False, max_reject_share=0, progress=lambda _: None
+        "video",
+        units,
+        work,
+        backend=Loky(jobs),
+        redo=False,
+        max_reject_share=0,
+        progress=lambda _: None,
     )
     assert summary.n_done == len(clips)
 

@@ -11,6 +11,7 @@ from pipelines import __version__, cli_exchange, cli_store, launch
 from pipelines.options import (
     FILE,
     FOLDER,
+    StageOptions,
     cut_options,
     device_option,
     redo_option,
@@ -130,9 +131,8 @@ def prepare_mosei(
 @settings_options
 @stage_options
 def decode(
-    work: Path, model: str | None, preset: str, config_file: Path | None, shards: str | None,
-    **stage: Any,
-) -> None:  # fmt: skip
+    work: Path, model: str | None, preset: str, config_file: Path | None, stage: StageOptions
+) -> None:
     """Decode every utterance with a Kaldi TDNN: words, times, likelihood per frame.
 
     \b
@@ -146,9 +146,9 @@ def decode(
     if workspace.is_transcribed:
         raise UsageError(f"{work}: this corpus has transcripts; nothing to decode")
     settings = Settings(preset, config_file).section("decode", DecodeSettings, model=model)
-    units = decode_units(workspace, launch.chosen_shards(workspace.n_shards, shards), settings)
+    units = decode_units(workspace, launch.own_shards(workspace.n_shards, stage), settings)
     launch.notes(model_warnings(settings))
-    launch.run_data_stage(work, "decode", units, partial(decode_work, settings), **stage)
+    launch.run_data_stage(work, "decode", units, partial(decode_work, settings), stage)
 
 
 @main.command()
@@ -225,7 +225,7 @@ def extract(
     work: Path, modality: str, fps: float | None, vgg_weights: str | None, vgg_layer: str | None,
     faces: str | None, glove: str | None, encoding: str | None, compression: str | None,
     device: str, decode_jobs: int | None, preset: str, config_file: Path | None,
-    shards: str | None, **stage: Any,
+    stage: StageOptions,
 ) -> None:  # fmt: skip
     """Write LFBE, VGG-16, GloVe and the targets to HDF5 shards.
 
@@ -246,16 +246,17 @@ def extract(
         Settings(preset, config_file), video=video, glove=glove, store=store, device=device,
         decode_jobs=decode_jobs,
     )  # fmt: skip
+    shards = launch.own_shards(workspace.n_shards, stage)
     for name in chosen:
-        units = plan(workspace, name, launch.chosen_shards(workspace.n_shards, shards), settings)
+        units = plan(workspace, name, shards, settings)
         work_of_one = partial(getattr(works, f"{name}_work"), settings)
-        if name == "text" and (stage["redo"] or not all(unit.output.is_file() for unit in units)):
+        if name == "text" and (stage.redo or not all(unit.output.is_file() for unit in units)):
             word_vectors.make_ready(str(settings.text.glove))
         if name == "video":
             launch.notes(works.video_notes(settings))
         # A worker more is a network more on its GPU.
         n_jobs = n_devices(settings.device) if name == "video" else None
-        launch.run_data_stage(work, name, units, work_of_one, default_jobs=n_jobs, **stage)
+        launch.run_data_stage(work, name, units, work_of_one, stage, default_jobs=n_jobs)
         if name == "text" and (words := word_vectors.coverage(unit.output for unit in units)).n:
             click.echo(f"text: {words.line()}")
         if name == "video" and settings.faces.kind != "none":

@@ -8,7 +8,7 @@ import click
 
 from featurize.errors import UsageError
 from pipelines import launch
-from pipelines.options import FILE, FOLDER, redo_option, stage_options
+from pipelines.options import FILE, FOLDER, StageOptions, redo_option, stage_options
 
 
 @click.group("export")
@@ -106,7 +106,7 @@ modality_option = click.option(
 @click.argument("file", type=FILE)
 @modality_option
 @stage_options
-def import_csd(work: Path, file: Path, modality: str, shards: str | None, **stage: Any) -> None:
+def import_csd(work: Path, file: Path, modality: str, stage: StageOptions) -> None:
     """Take features from a CMU-MultimodalSDK file, cut to the utterances by time.
 
     A row goes to the utterance that holds the middle of its interval. Values that are not finite
@@ -123,8 +123,7 @@ def import_csd(work: Path, file: Path, modality: str, shards: str | None, **stag
     size = file.stat().st_size
     with progress_bar("import csd: digest", size, "B") as advance:
         found, n_unused = find_csd(file, workspace, modality, advance)
-    _import(workspace, modality, found, shards, stage)
-    click.echo(_imported(workspace, modality, file, shards, f"{n_unused} recordings in it unused"))
+    _import(workspace, modality, found, stage, file, f"{n_unused} recordings in it unused")
 
 
 @import_group.command("npz")
@@ -138,7 +137,7 @@ def import_csd(work: Path, file: Path, modality: str, shards: str | None, **stag
 )
 @stage_options
 def import_npz(
-    work: Path, folder: Path, modality: str, hop_s: float | None, shards: str | None, **stage: Any
+    work: Path, folder: Path, modality: str, hop_s: float | None, stage: StageOptions
 ) -> None:
     """Take features from FOLDER/<utterance id>.npz: features (n, D) and times_s.
 
@@ -156,33 +155,22 @@ def import_npz(
     workspace = Workspace(work)
     with progress_bar("import npz: look", len(workspace.utterances), "files") as advance:
         found, n_unused = find_npz(folder, workspace, modality, hop_s, advance)
-    _import(workspace, modality, found, shards, stage)
-    click.echo(_imported(workspace, modality, folder, shards, f"{n_unused} files in it unused"))
+    _import(workspace, modality, found, stage, folder, f"{n_unused} files in it unused")
 
 
 def _import(
-    workspace: Any, modality: str, found: Any, shards: str | None, stage: dict[str, Any]
+    workspace: Any, modality: str, found: Any, stage: StageOptions, source: Path, unused: str
 ) -> None:
-    """Runs the import as a stage like any other."""
-    from pipelines.exchange.import_features import import_work, plan
+    """Runs the import as a stage like any other, and tells what was changed on the way."""
+    from pipelines.exchange.import_features import import_work, plan, replaced
 
-    units = plan(workspace, modality, launch.chosen_shards(workspace.n_shards, shards), found)
-    launch.run_data_stage(
-        workspace.root, f"import {modality}", units, partial(import_work, found, modality), **stage
-    )
-
-
-def _imported(workspace: Any, modality: str, source: Path, shards: str | None, unused: str) -> str:
-    """The last line: what came from where, and what was changed on the way."""
-    from pipelines.exchange.import_features import replaced
-
-    numbers = launch.chosen_shards(workspace.n_shards, shards)
-    paths = [workspace.feature_path(number, modality) for number in numbers]
-    n_values, n_utterances = replaced(paths)
-    changed = f"{n_values} values of {n_utterances} utterances were not finite and are 0"
-    return (
-        f"import {modality}: {workspace.root / 'features'}/shard-*.{modality}.h5 from {source}; "
-        f"{changed}; {unused}"
+    units = plan(workspace, modality, launch.own_shards(workspace.n_shards, stage), found)
+    name = f"import {modality}"
+    launch.run_data_stage(workspace.root, name, units, partial(import_work, found, modality), stage)
+    n_values, n_utterances = replaced([unit.output for unit in units])
+    click.echo(
+        f"{name}: {workspace.root / 'features'}/shard-*.{modality}.h5 from {source}; {n_values} "
+        f"values of {n_utterances} utterances were not finite and are 0; {unused}"
     )
 
 

@@ -1,5 +1,6 @@
 """What the commands share: joining settings, a stage and the screen."""
 
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import click
 
 from featurize.errors import UsageError
+from pipelines.options import StageOptions
+from pipelines.ranks import find_rank
 
 
 def write_manifest(
@@ -89,26 +92,40 @@ def _no_such(part: str, n_shards: int) -> str:
     return f"{part} names no shard of this workspace; {there}"
 
 
+def own_shards(n_shards: int, stage: StageOptions) -> Sequence[int]:
+    """The shards that this process is to make: those of ``--shards``, and of these its rank's.
+
+    Raises:
+        UsageError: see ``chosen_shards`` and ``pipelines.ranks.find_rank``.
+    """
+    chosen = chosen_shards(n_shards, stage.shards)
+    rank = find_rank(stage.rank, stage.world_size, os.environ)
+    own = rank.share(chosen)
+    if rank.world_size > 1:
+        which = f"rank {rank.number} of {rank.world_size} ({rank.source})"
+        click.echo(f"{which}: {len(own)} of {len(chosen)} shards", err=True)
+    return own
+
+
 def run_data_stage(
-    work: Path, stage: str, units: Any, do: Callable, *, jobs: int | None, redo: bool,
-    max_reject_share: float, default_jobs: int | None = None,
+    work: Path, name: str, units: Any, do: Callable, stage: StageOptions,
+    *, default_jobs: int | None = None,
 ) -> None:  # fmt: skip
     """Runs one stage over its shards with a progress bar; writes rejects.jsonl even if it fails."""
-    from joblib import cpu_count
-
+    from pipelines.backends import backend_of
     from pipelines.progress import progress_bar
     from pipelines.runner import Outcome, run_stage
     from pipelines.status import survey, write_rejects
 
     try:
-        with progress_bar(stage, sum(len(unit.utterances) for unit in units)) as advance:
+        with progress_bar(name, sum(len(unit.utterances) for unit in units)) as advance:
 
             def show(outcome: Outcome) -> None:
-                advance(outcome.n_done + len(outcome.reasons))
+                advance(outcome.n_done + len(outcome.reasons), len(outcome.reasons))
 
             summary = run_stage(
-                stage, units, do, jobs=jobs or default_jobs or cpu_count(), redo=redo,
-                max_reject_share=max_reject_share, progress=show,
+                name, units, do, backend=backend_of(stage, default_jobs), redo=stage.redo,
+                max_reject_share=stage.max_reject_share, progress=show,
             )  # fmt: skip
         click.echo(summary.line())
     finally:

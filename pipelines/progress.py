@@ -3,10 +3,15 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from tqdm import tqdm
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Advances a bar by ``n``, of which ``n_rejected`` were of no use."""
+
+    def __call__(self, n: int, n_rejected: int = 0) -> None: ...
 
 
 @contextmanager
@@ -25,8 +30,13 @@ def progress_bar(label: str, total: int | None, unit: str = "utt") -> Iterator[A
         mininterval=0.2 if interactive else 10.0,
         leave=interactive,
     ) as bar:
+        n_lost = 0
 
-        def advance(n: int) -> None:
+        def advance(n: int, n_rejected: int = 0) -> None:
+            nonlocal n_lost
+            n_lost += n_rejected
+            if n_rejected:
+                bar.set_postfix_str(f"{n_lost} rejected", refresh=False)
             bar.update(n)
 
         yield advance

@@ -7,14 +7,16 @@ and its fingerprint matches; only then is it skipped.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from featurize.atomic import remove_stale
 from featurize.errors import ShardError, StageError, StaleError
 from featurize.shards import ShardIndex, ShardReader
+from pipelines.backends import Backend
 from pipelines.manifest import Reject, Table, Utterance, deciding, read_header, read_table
 
 
@@ -73,12 +75,12 @@ def run_stage(
     units: Sequence[Unit],
     work: Work,
     *,
-    jobs: int,
+    backend: Backend,
     redo: bool,
     max_reject_share: float,
     progress: Progress,
 ) -> Summary:
-    """Makes every unit that is not done yet, in ``jobs`` worker processes.
+    """Makes every unit that is not done yet, by the worker processes of ``backend``.
 
     With ``redo`` also those made with other settings or input, and those that rejected an
     utterance, whose cause may have been mended since.
@@ -86,7 +88,7 @@ def run_stage(
     Raises:
         StaleError: a finished shard was made with other settings or input, or one that is not
             among the units with other settings, and ``redo`` is off.
-        StageError: a worker process died, or more than ``max_reject_share`` was rejected. The
+        StageError: the workers were lost, or more than ``max_reject_share`` was rejected. The
             shards finished until then are kept.
     """
     started = time.monotonic()
@@ -96,7 +98,7 @@ def run_stage(
         _refuse_stale(units)
         _refuse_mixture(units)
     summary = Summary(stage, n_shards=len(units))
-    for outcome in _map(work, units, jobs, stage, redo):
+    for outcome in backend.map(partial(_run_unit, work, redo), units):
         summary.n_done += outcome.n_done
         summary.n_resumed += outcome.resumed
         summary.reasons.update(outcome.reasons)
@@ -106,22 +108,7 @@ def run_stage(
     return summary
 
 
-def _map(work: Work, units: Sequence[Unit], jobs: int, stage: str, redo: bool) -> Iterator[Outcome]:
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-    try:
-        yield from parallel(delayed(_run_unit)(work, unit, redo) for unit in units)
-    except (TerminatedWorkerError, MemoryError):
-        raise StageError(
-            f"{stage}: a worker process died (out of memory, or a crash in a native library); "
-            "finished shards are kept: run the same command again, with fewer --jobs if memory "
-            "was short"
-        ) from None
-
-
-def _run_unit(work: Work, unit: Unit, redo: bool) -> Outcome:
+def _run_unit(work: Work, redo: bool, unit: Unit) -> Outcome:
     done = _finished(unit)
     if done is None or (redo and done.reasons):
         return work(unit)

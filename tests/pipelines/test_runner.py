@@ -9,6 +9,7 @@ import pytest
 
 from featurize.errors import MediaError, StageError, StaleError
 from featurize.shards import ShardWriter
+from pipelines.backends import Loky
 from pipelines.manifest import Reject, Table, Utterance, write_table
 from pipelines.runner import Outcome, Unit, reason_of, run_stage
 
@@ -43,8 +44,9 @@ def die(unit: Unit) -> Outcome:
 
 def run(these: list[Unit], work, *, redo: bool = False, jobs: int = 1, share: float = 0.5):
     return run_stage(
-        "decode", these, work, jobs=jobs, redo=redo, max_reject_share=share, progress=lambda _: None
-    )
+        "decode", these, work, backend=Loky(jobs), redo=redo, max_reject_share=share,
+        progress=lambda _: None,
+    )  # fmt: skip
 
 
 def test_done_shards_are_skipped_and_their_rejects_still_counted(tmp_path: Path) -> None:
