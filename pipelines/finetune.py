@@ -22,17 +22,6 @@ if TYPE_CHECKING:
     from model.data import Rows
     from model.store import FeatureStore, Statistics
 
-# What has to be as it was in pretraining for its encoder to be the same function.
-ENCODER_SETTINGS = (
-    "d_model",
-    "n_heads",
-    "n_audio_layers",
-    "n_crossmodal_layers",
-    "d_ff",
-    "n_stacked_frames",
-    "cmvn",
-)
-
 Progress = Callable[[int, int, dict[str, Any]], None]
 
 
@@ -205,12 +194,13 @@ def _pretraining_fingerprint(
     if stored.get("kind") != "multitask":
         raise UsageError(f"{init}: a {stored.get('kind')} run; --init takes a pretraining run")
     model, store = config_of
-    stored["model"].setdefault("cmvn", "none")  # see ModelConfig.described
-    wanted = {key: getattr(model, key) for key in ENCODER_SETTINGS}
-    pairs = [("model", wanted), ("dims", asdict(store.dims))]
-    for section, now in pairs:
+    pairs = {
+        "model": (ModelConfig.from_dict(stored["model"]).encoder_settings, model.encoder_settings),
+        "dims": (stored["dims"], asdict(store.dims)),
+    }
+    for section, (pretraining, now) in pairs.items():
         for key, value in now.items():
-            then = stored[section].get(key)
+            then = pretraining.get(key)
             if then != value:
                 raise UsageError(
                     f"{init}: {section}.{key} is {then} in the pretraining and {value} now; "
