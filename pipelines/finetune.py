@@ -6,7 +6,7 @@ Reads WORK/features and, with ``init``, a pretraining run; writes RUN/seed-00, R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -37,12 +37,14 @@ def finetune(
     redo: bool = False,
     device: str = "auto",
     progress: Progress | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Trains one emotion model a seed, each in RUN/seed-NN; finished ones are left alone.
 
     ``kind`` is "crossmodal" or "late-fusion"; ``init`` a finished pretraining run to start from.
-    ``progress`` is described at ``model.train.fit``; its lines also hold "seed". Returns a
-    summary: "status" ("made", or "unchanged" when all were finished), "run", "n_train", "n_dev",
+    ``progress`` is described at ``model.train.fit``; its lines also hold "seed".
+    ``tell`` gets lines for the screen: how many parameters there are, by part. Returns a summary:
+    "status" ("made", or "unchanged" when all were finished), "run", "n_train", "n_dev",
     "n_left_out" and "runs": for each seed its "status" and "best", the line of its best epoch.
 
     Raises:
@@ -54,6 +56,7 @@ def finetune(
     from model.data import labelled_fold
     from model.store import FeatureStore
     from model.train import choose_device
+    from pipelines.model_card import finish_run, parameter_lines
 
     _check_request(kind, init, seeds)
     chosen_device = choose_device(device)
@@ -83,18 +86,21 @@ def finetune(
         settings = replace(train, seed=seed)
         seeded = {**config, "seed": seed, "train": asdict(settings)}
         if checkpoint.begin_run(folder, seeded, redo=redo):
+            finish_run(folder)
             best = checkpoint.read_json(folder / checkpoint.DONE)["best"]
             runs[seed] = {"status": "unchanged", "best": best}
             continue
         for scored in ("evaluation.json", "predictions.npz"):  # of what is made anew now
             (run / scored).unlink(missing_ok=True)
         network = _network(kind, init, seed, model, inputs)
+        for line in parameter_lines(network) if not _any_made(runs) else ():
+            tell(line)
         shown = _with_seed(progress, seed)
         best = _train_seed(folder, network, inputs, model, settings, chosen_device, shown)
+        finish_run(folder)
         runs[seed] = {"status": "made", "best": best}
-    is_old = all(one["status"] == "unchanged" for one in runs.values())
     return {
-        "status": "unchanged" if is_old else "made",
+        "status": "made" if _any_made(runs) else "unchanged",
         "run": str(run),
         "n_train": len(train_set),
         "n_dev": len(dev_set),
@@ -207,6 +213,11 @@ def _pretraining_fingerprint(
                     "both have to be the same for --init"
                 )
     return checkpoint.read_json(init / checkpoint.DONE)["fingerprint"]
+
+
+def _any_made(runs: Mapping[int, Mapping[str, Any]]) -> bool:
+    """Whether a seed was trained in this call."""
+    return any(one["status"] == "made" for one in runs.values())
 
 
 def _with_seed(progress: Progress | None, seed: int) -> Progress | None:
