@@ -212,6 +212,12 @@ def test_status_verify_and_inspect_read_it(
     assert command.split() == ["trimodal", "embed", str(work), str(run), str(out), "--shards", "1"]
     assert trimodal(*command.split()[1:]).exit_code == 0
     assert outputs(out) == whole
+    manifest = out / "manifest.jsonl"
+    manifest.write_bytes(manifest.read_bytes()[:-9])
+    told_how = trimodal("verify", out).output
+    command = next(line for line in told_how.splitlines() if "trimodal embed" in line)
+    assert command.endswith("--redo") and trimodal(*command.split()[1:]).exit_code == 0
+    assert outputs(out) == whole
     shutil.rmtree(work)  # the embeddings stand by themselves
     assert stage() == told and trimodal("verify", out).exit_code == 0
 
