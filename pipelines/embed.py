@@ -64,7 +64,9 @@ def prepare_embedding(
     _refuse_other_widths(store, network)
     config: dict[str, Any] = {
         "weights_xxh3": _digest(network),
-        "encoder": settings.encoder_settings,
+        "encoder": {
+            k: v for k, v in settings.described().items() if k in settings.encoder_settings
+        },
         "modalities": [m for m in MODALITIES if m in modalities],
         "modality_weights": weights,
         "pool": pool,

@@ -37,13 +37,13 @@ def finetune(
     redo: bool = False,
     device: str = "auto",
     progress: Progress | None = None,
-    tell: Callable[[str], None] = lambda line: None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Trains one emotion model a seed, each in RUN/seed-NN; finished ones are left alone.
 
     ``kind`` is "crossmodal" or "late-fusion"; ``init`` a finished pretraining run to start from.
     ``progress`` is described at ``model.train.fit``; its lines also hold "seed".
-    ``tell`` gets lines for the screen: how many parameters there are, by part. Returns a summary:
+    ``tell`` gets text for the screen: how many parameters there are, by part. Returns a summary:
     "status" ("made", or "unchanged" when all were finished), "run", "n_train", "n_dev",
     "n_left_out" and "runs": for each seed its "status" and "best", the line of its best epoch.
 
@@ -56,7 +56,7 @@ def finetune(
     from model.data import labelled_fold
     from model.store import FeatureStore
     from model.train import choose_device
-    from pipelines.model_card import finish_run, parameter_lines
+    from pipelines.model_card import finish_run, parameter_table
 
     _check_request(kind, init, seeds)
     chosen_device = choose_device(device)
@@ -93,8 +93,8 @@ def finetune(
         for scored in ("evaluation.json", "predictions.npz"):  # of what is made anew now
             (run / scored).unlink(missing_ok=True)
         network = _network(kind, init, seed, model, inputs)
-        for line in parameter_lines(network) if not _any_made(runs) else ():
-            tell(line)
+        if not _any_made(runs):
+            tell(parameter_table(network))
         shown = _with_seed(progress, seed)
         best = _train_seed(folder, network, inputs, model, settings, chosen_device, shown)
         finish_run(folder)

@@ -8,7 +8,7 @@ get a new card.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,15 +46,15 @@ DEMO_LIMIT = (
 )
 
 
-def parameter_lines(network: nn.Module) -> Iterator[str]:
-    """How many parameters there are to train, in all and by part."""
+def parameter_table(network: nn.Module) -> str:
+    """How many parameters there are to train, in all and by part, a line each."""
     from model.build import parameter_counts
 
     counts = parameter_counts(network)
-    yield f"{counts.pop('total'):,} parameters"
+    total = counts.pop("total")
     width = max(map(len, counts))
-    for part, n in counts.items():
-        yield f"  {part:<{width}} {n:>12,}"
+    parts = [f"  {part:<{width}} {n:>12,}" for part, n in counts.items()]
+    return "\n".join([f"{total:,} parameters", *parts])
 
 
 def finish_run(run: Path) -> None:
@@ -115,7 +115,7 @@ def _card(run: Path, config: Mapping[str, Any], done: Mapping[str, Any], network
         "Features": _rows(_features(config)) or "The features are not at hand any more.",
         "Scores on dev": f"Of epoch {done['best_epoch']}, the best of {done['n_epochs']}. "
         f"`trimodal evaluate` scores emotion models on test.\n\n{_rows(_dev_scores(done))}",
-        "Parameters": "```\n" + "\n".join(parameter_lines(network)) + "\n```",
+        "Parameters": f"```\n{parameter_table(network)}\n```",
         "Settings": _rows({**config["model"], **config["train"]}),
         "Versions": _rows(_versions()),
         "Intended use": USES[config["kind"]],

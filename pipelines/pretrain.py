@@ -22,11 +22,11 @@ def pretrain(
     redo: bool = False,
     device: str = "auto",
     progress: Callable[[int, int, dict[str, Any]], None] | None = None,
-    tell: Callable[[str], None] = lambda line: None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Trains the multitask model, or goes on where a stopped run left off.
 
-    ``progress`` is described at ``model.train.fit``; ``tell`` gets lines for the screen: how many
+    ``progress`` is described at ``model.train.fit``; ``tell`` gets text for the screen: how many
     parameters there are, by part. Returns a summary: "status" ("made" or
     "unchanged"), "run", "n_train", "n_dev", "n_speakers", "n_left_out" and "best", the log line
     of the best epoch.
@@ -44,7 +44,7 @@ def pretrain(
     from model.store import FeatureStore, feature_statistics
     from model.tasks import MultitaskTask
     from model.train import choose_device, fit
-    from pipelines.model_card import finish_run, parameter_lines
+    from pipelines.model_card import finish_run, parameter_table
 
     chosen_device = choose_device(device)
     store = FeatureStore(
@@ -79,8 +79,7 @@ def pretrain(
         return {"status": "unchanged", **summary, "best": best}
     torch.manual_seed(train.seed)
     network = build_multitask(model, store.dims, len(speakers))
-    for line in parameter_lines(network):
-        tell(line)
+    tell(parameter_table(network))
     network.set_statistics(feature_statistics(store, train_set))
     numbers = {speaker: number for number, speaker in enumerate(speakers)}
     train_loader, dev_loader, decoded_loader = (

@@ -54,9 +54,9 @@ def epoch_bar(label: str) -> Iterator[Callable[[int, int, dict], None]]:
         yield show
 
 
-def tell(line: str) -> None:
-    """A line on the standard output, above a bar that is on the screen."""
-    tqdm.write(line)
+def tell(text: str) -> None:
+    """Text on the standard output, above a bar that is on the screen."""
+    tqdm.write(text)
 
 
 @contextmanager

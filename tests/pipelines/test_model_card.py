@@ -15,7 +15,7 @@ from model.build import build_multitask
 from model.config import InputDims, ModelConfig
 from pipelines import __version__
 from pipelines.finetune import finetune
-from pipelines.model_card import CARD, parameter_lines, read_metadata
+from pipelines.model_card import CARD, parameter_table, read_metadata
 from pipelines.pretrain import pretrain
 from pipelines.workspace import create
 
@@ -41,7 +41,7 @@ def rows(card: str) -> dict[str, str]:
 def test_the_parameters_of_the_paper_are_told() -> None:
     with torch.device("meta"):
         network = build_multitask(ModelConfig(), InputDims(), n_speakers=5994)
-    told = [line.split() for line in parameter_lines(network)]
+    told = [line.split() for line in parameter_table(network).splitlines()]
     assert told[0] == ["25,183,353", "parameters"]
     assert ["encoder.transformer.video", "5,033,760"] in told
     assert ["encoder.projection.video", f"{4096 * 512 + 512:,}"] in told
@@ -131,13 +131,13 @@ def len_fold(work: Path, fold: str) -> int:
 def test_parameters_are_printed_once_a_call(
     features: Path, arguments: dict, tmp_path: Path
 ) -> None:
-    lines: list[str] = []
-    finetune(features, tmp_path, seeds=[0, 1], **arguments, tell=lines.append)
+    told: list[str] = []
+    finetune(features, tmp_path, seeds=[0, 1], **arguments, tell=told.append)
     network = model.load(tmp_path / "seed-00")
-    assert lines == list(parameter_lines(network))
-    lines.clear()
-    finetune(features, tmp_path, seeds=[0, 1], **arguments, tell=lines.append)
-    assert not lines
+    assert told == [parameter_table(network)]
+    told.clear()
+    finetune(features, tmp_path, seeds=[0, 1], **arguments, tell=told.append)
+    assert not told
     assert json.loads((tmp_path / "seed-00" / "config.json").read_text())["train"] == {
         **asdict(arguments["train"])
     }
