@@ -53,7 +53,7 @@ def embed_work(job: Job, unit: Unit) -> Outcome:
     from pipelines import __version__
 
     network, store = _opened(job)
-    with _one_thread():
+    with one_thread():
         embeddings = _embed(job, network, store, unit.utterances)
 
     def content(utterance: Utterance) -> Content:
@@ -121,7 +121,7 @@ def _opened(job: Job) -> tuple[nn.Module, FeatureStore]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Sums of matrix products depend on the number of threads; the other cores have processes."""
     import torch
 

@@ -56,7 +56,7 @@ def finetune(
     from model.data import labelled_fold
     from model.store import FeatureStore
     from model.train import choose_device
-    from pipelines.model_card import finish_run, parameter_table
+    from pipelines.model_card import CARD, finish_run, parameter_table
 
     _check_request(kind, init, seeds)
     chosen_device = choose_device(device)
@@ -92,6 +92,7 @@ def finetune(
             continue
         for scored in ("evaluation.json", "predictions.npz"):  # of what is made anew now
             (run / scored).unlink(missing_ok=True)
+        (folder / CARD).unlink(missing_ok=True)
         network = _network(kind, init, seed, model, inputs)
         if not _any_made(runs):
             tell(parameter_table(network))

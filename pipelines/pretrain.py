@@ -44,7 +44,7 @@ def pretrain(
     from model.store import FeatureStore, feature_statistics
     from model.tasks import MultitaskTask
     from model.train import choose_device, fit
-    from pipelines.model_card import finish_run, parameter_table
+    from pipelines.model_card import CARD, finish_run, parameter_table
 
     chosen_device = choose_device(device)
     store = FeatureStore(
@@ -77,6 +77,7 @@ def pretrain(
         finish_run(run)
         best = checkpoint.read_json(run / checkpoint.DONE)["best"]
         return {"status": "unchanged", **summary, "best": best}
+    (run / CARD).unlink(missing_ok=True)  # of what is made anew now
     torch.manual_seed(train.seed)
     network = build_multitask(model, store.dims, len(speakers))
     tell(parameter_table(network))

@@ -21,6 +21,7 @@ from featurize.shards import ShardReader
 from model import checkpoint
 from model.build import build_emotion, build_multitask
 from model.config import MODALITIES, InputDims, ModelConfig
+from pipelines.embed_work import one_thread
 
 DIMS = InputDims(audio=200, video=12, text=8)
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,12 +147,10 @@ def manifest_lines(work: Path) -> list[str]:
 def test_any_number_of_processes_gives_the_same_bytes(
     trimodal, exchanged, run: Path, tmp_path: Path
 ) -> None:
-    n_threads = torch.get_num_threads()
     for jobs in (1, 2):
         result = trimodal("embed", exchanged.work, run, tmp_path / str(jobs), "--jobs", jobs)
         assert result.exit_code == 0, result.output
     assert outputs(tmp_path / "1") == outputs(tmp_path / "2")
-    assert torch.get_num_threads() == n_threads
     again = trimodal("embed", exchanged.work, run, tmp_path / "1", "--jobs", 1)
     assert "3 of them already there" in again.output
     parts = tmp_path / "parts"
@@ -159,6 +158,17 @@ def test_any_number_of_processes_gives_the_same_bytes(
         options = ["--shards", shards, "--max-reject-share", 1]
         assert trimodal("embed", exchanged.work, run, parts, *options).exit_code == 0
     assert outputs(parts) == outputs(tmp_path / "1")
+
+
+def test_a_process_computes_on_one_thread_and_gives_the_others_back() -> None:
+    n_before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(n_before)
 
 
 @pytest.mark.slow
