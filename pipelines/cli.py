@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from featurize.errors import TrimodalError, UsageError
-from pipelines import __version__, cli_exchange, cli_store, launch
+from pipelines import __version__, cli_embed, cli_exchange, cli_store, launch
 from pipelines.options import (
     FILE,
     FOLDER,
@@ -281,15 +281,16 @@ def pretrain(
     Example: trimodal pretrain work/voxceleb2 runs/pretrained
     """
     from pipelines.pretrain import pretrain as train_model
-    from pipelines.progress import epoch_bar
+    from pipelines.progress import epoch_bar, tell
 
     model, train = launch.training_settings(
         work, "pretrain", preset, config_file, max_epochs=max_epochs, seed=seed
     )
     with epoch_bar("pretrain") as progress:
         summary = train_model(
-            work, run, model=model, train=train, redo=redo, device=device, progress=progress
-        )
+            work, run, model=model, train=train, redo=redo, device=device, progress=progress,
+            tell=tell,
+        )  # fmt: skip
     click.echo(launch.run_line(summary))
 
 
@@ -325,7 +326,7 @@ def finetune(
     Example: trimodal finetune work/mosei runs/embeddings --init runs/pretrained
     """
     from pipelines.finetune import finetune as train_models
-    from pipelines.progress import epoch_bar
+    from pipelines.progress import epoch_bar, tell
 
     model, train = launch.training_settings(
         work, "finetune", preset, config_file, max_epochs=max_epochs
@@ -333,7 +334,7 @@ def finetune(
     with epoch_bar(f"finetune {kind}") as progress:
         summary = train_models(
             work, run, kind=kind, init=init, seeds=range(n_seeds), model=model, train=train,
-            redo=redo, device=device, progress=progress,
+            redo=redo, device=device, progress=progress, tell=tell,
         )  # fmt: skip
     click.echo(
         f"{run}: {summary['status']}; {n_seeds} runs on {summary['n_train']} segments"
@@ -422,6 +423,7 @@ def demo(folder: Path, jobs: int | None) -> None:
     run_demo(folder, jobs, run_command)
 
 
+main.add_command(cli_embed.embed)
 main.add_command(cli_store.verify)
 main.add_command(cli_store.inspect)
 main.add_command(cli_exchange.export_group)

@@ -6,7 +6,7 @@ Reads WORK/features and, with ``init``, a pretraining run; writes RUN/seed-00, R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,17 +21,6 @@ if TYPE_CHECKING:
 
     from model.data import Rows
     from model.store import FeatureStore, Statistics
-
-# What has to be as it was in pretraining for its encoder to be the same function.
-ENCODER_SETTINGS = (
-    "d_model",
-    "n_heads",
-    "n_audio_layers",
-    "n_crossmodal_layers",
-    "d_ff",
-    "n_stacked_frames",
-    "cmvn",
-)
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 
@@ -48,12 +37,14 @@ def finetune(
     redo: bool = False,
     device: str = "auto",
     progress: Progress | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Trains one emotion model a seed, each in RUN/seed-NN; finished ones are left alone.
 
     ``kind`` is "crossmodal" or "late-fusion"; ``init`` a finished pretraining run to start from.
-    ``progress`` is described at ``model.train.fit``; its lines also hold "seed". Returns a
-    summary: "status" ("made", or "unchanged" when all were finished), "run", "n_train", "n_dev",
+    ``progress`` is described at ``model.train.fit``; its lines also hold "seed".
+    ``tell`` gets text for the screen: how many parameters there are, by part. Returns a summary:
+    "status" ("made", or "unchanged" when all were finished), "run", "n_train", "n_dev",
     "n_left_out" and "runs": for each seed its "status" and "best", the line of its best epoch.
 
     Raises:
@@ -65,6 +56,7 @@ def finetune(
     from model.data import labelled_fold
     from model.store import FeatureStore
     from model.train import choose_device
+    from pipelines.model_card import CARD, finish_run, parameter_table
 
     _check_request(kind, init, seeds)
     chosen_device = choose_device(device)
@@ -94,18 +86,22 @@ def finetune(
         settings = replace(train, seed=seed)
         seeded = {**config, "seed": seed, "train": asdict(settings)}
         if checkpoint.begin_run(folder, seeded, redo=redo):
+            finish_run(folder)
             best = checkpoint.read_json(folder / checkpoint.DONE)["best"]
             runs[seed] = {"status": "unchanged", "best": best}
             continue
         for scored in ("evaluation.json", "predictions.npz"):  # of what is made anew now
             (run / scored).unlink(missing_ok=True)
+        (folder / CARD).unlink(missing_ok=True)
         network = _network(kind, init, seed, model, inputs)
+        if not _any_made(runs):
+            tell(parameter_table(network))
         shown = _with_seed(progress, seed)
         best = _train_seed(folder, network, inputs, model, settings, chosen_device, shown)
+        finish_run(folder)
         runs[seed] = {"status": "made", "best": best}
-    is_old = all(one["status"] == "unchanged" for one in runs.values())
     return {
-        "status": "unchanged" if is_old else "made",
+        "status": "made" if _any_made(runs) else "unchanged",
         "run": str(run),
         "n_train": len(train_set),
         "n_dev": len(dev_set),
@@ -205,18 +201,24 @@ def _pretraining_fingerprint(
     if stored.get("kind") != "multitask":
         raise UsageError(f"{init}: a {stored.get('kind')} run; --init takes a pretraining run")
     model, store = config_of
-    stored["model"].setdefault("cmvn", "none")  # see ModelConfig.described
-    wanted = {key: getattr(model, key) for key in ENCODER_SETTINGS}
-    pairs = [("model", wanted), ("dims", asdict(store.dims))]
-    for section, now in pairs:
+    pairs = {
+        "model": (ModelConfig.from_dict(stored["model"]).encoder_settings, model.encoder_settings),
+        "dims": (stored["dims"], asdict(store.dims)),
+    }
+    for section, (pretraining, now) in pairs.items():
         for key, value in now.items():
-            then = stored[section].get(key)
+            then = pretraining.get(key)
             if then != value:
                 raise UsageError(
                     f"{init}: {section}.{key} is {then} in the pretraining and {value} now; "
                     "both have to be the same for --init"
                 )
     return checkpoint.read_json(init / checkpoint.DONE)["fingerprint"]
+
+
+def _any_made(runs: Mapping[int, Mapping[str, Any]]) -> bool:
+    """Whether a seed was trained in this call."""
+    return any(one["status"] == "made" for one in runs.values())
 
 
 def _with_seed(progress: Progress | None, seed: int) -> Progress | None:

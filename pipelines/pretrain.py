@@ -22,10 +22,12 @@ def pretrain(
     redo: bool = False,
     device: str = "auto",
     progress: Callable[[int, int, dict[str, Any]], None] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Trains the multitask model, or goes on where a stopped run left off.
 
-    ``progress`` is described at ``model.train.fit``. Returns a summary: "status" ("made" or
+    ``progress`` is described at ``model.train.fit``; ``tell`` gets text for the screen: how many
+    parameters there are, by part. Returns a summary: "status" ("made" or
     "unchanged"), "run", "n_train", "n_dev", "n_speakers", "n_left_out" and "best", the log line
     of the best epoch.
 
@@ -42,6 +44,7 @@ def pretrain(
     from model.store import FeatureStore, feature_statistics
     from model.tasks import MultitaskTask
     from model.train import choose_device, fit
+    from pipelines.model_card import CARD, finish_run, parameter_table
 
     chosen_device = choose_device(device)
     store = FeatureStore(
@@ -71,10 +74,13 @@ def pretrain(
         "n_left_out": store.n_left_out,
     }
     if checkpoint.begin_run(run, config, redo=redo):
+        finish_run(run)
         best = checkpoint.read_json(run / checkpoint.DONE)["best"]
         return {"status": "unchanged", **summary, "best": best}
+    (run / CARD).unlink(missing_ok=True)  # of what is made anew now
     torch.manual_seed(train.seed)
     network = build_multitask(model, store.dims, len(speakers))
+    tell(parameter_table(network))
     network.set_statistics(feature_statistics(store, train_set))
     numbers = {speaker: number for number, speaker in enumerate(speakers)}
     train_loader, dev_loader, decoded_loader = (
@@ -91,4 +97,5 @@ def pretrain(
         device=chosen_device,
         progress=progress,
     )
+    finish_run(run)
     return {"status": "made", **summary, "best": best}
