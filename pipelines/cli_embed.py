@@ -2,14 +2,13 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
 from featurize.errors import UsageError
 from model.config import MODALITIES
 from pipelines import launch
-from pipelines.options import FOLDER, device_option, stage_options
+from pipelines.options import FOLDER, StageOptions, device_option, stage_options
 
 
 @click.command()
@@ -41,7 +40,7 @@ from pipelines.options import FOLDER, device_option, stage_options
 @stage_options
 def embed(
     work: Path, run: Path, out: Path, pool: str, modalities: str, encoding: str, device: str,
-    shards: str | None, **stage: Any,
+    stage: StageOptions,
 ) -> None:  # fmt: skip
     """Write the embeddings of a trained encoder to HDF5 shards.
 
@@ -58,13 +57,12 @@ def embed(
     refuse_incomplete(work)
     embedded, job = prepare_embedding(
         work, run, out, modalities=_listed(modalities), pool=pool, encoding=encoding,
-        device=device, redo=stage["redo"],
+        device=device, redo=stage.redo,
     )  # fmt: skip
-    units = plan(embedded, launch.chosen_shards(embedded.n_shards, shards))
+    units = plan(embedded, launch.own_shards(embedded.n_shards, stage))
     n_jobs = None if job.device == "cpu" else 1
-    launch.run_data_stage(
-        out, "embed", units, partial(embed_work, job), default_jobs=n_jobs, **stage
-    )
+    work_of_one = partial(embed_work, job)
+    launch.run_data_stage(out, "embed", units, work_of_one, stage, default_jobs=n_jobs)
 
 
 def _listed(text: str) -> tuple[str, ...]:
