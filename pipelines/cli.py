@@ -26,7 +26,10 @@ class _Failure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
-        click.secho(f"error: {self.message}", fg="red", err=True)
+        from pipelines.progress import is_first_process
+
+        if is_first_process():  # of several that train together, told once
+            click.secho(f"error: {self.message}", fg="red", err=True)
 
 
 class _Commands(click.Group):
@@ -277,6 +280,9 @@ def pretrain(
 ) -> None:  # fmt: skip
     """Train the multitask model: character recognition and speaker.
 
+    SIGTERM and Ctrl-C save a checkpoint and end with exit code 75; the same command goes on.
+    On several GPUs it is started by torchrun: see docs/training.md.
+
     \b
     Example: trimodal pretrain work/voxceleb2 runs/pretrained
     """
@@ -291,7 +297,7 @@ def pretrain(
             work, run, model=model, train=train, redo=redo, device=device, progress=progress,
             tell=tell,
         )  # fmt: skip
-    click.echo(launch.run_line(summary))
+    tell(launch.run_line(summary))
 
 
 @main.command()
@@ -336,7 +342,7 @@ def finetune(
             work, run, kind=kind, init=init, seeds=range(n_seeds), model=model, train=train,
             redo=redo, device=device, progress=progress, tell=tell,
         )  # fmt: skip
-    click.echo(
+    tell(
         f"{run}: {summary['status']}; {n_seeds} runs on {summary['n_train']} segments"
         + launch.left_out(summary)
     )
@@ -428,3 +434,7 @@ main.add_command(cli_store.verify)
 main.add_command(cli_store.inspect)
 main.add_command(cli_exchange.export_group)
 main.add_command(cli_exchange.import_group)
+
+
+if __name__ == "__main__":
+    main()

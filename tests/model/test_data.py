@@ -215,7 +215,7 @@ def test_every_process_gets_as_many_batches_and_none_twice(
 
 
 def test_fewer_utterances_than_processes() -> None:
-    with pytest.raises(TrainError, match="do not go round 4 processes"):
+    with pytest.raises(TrainError, match="do not go round the 4 batches of a step"):
         groups_of([10, 10, 10], 1, world_size=4)
 
 
@@ -239,7 +239,7 @@ def test_padding_stays_under_a_tenth_and_epochs_differ(world_size: int) -> None:
     for epoch in range(2):
         generator = np.random.default_rng([0, epoch])
         groups = shuffled_groups(
-            np.arange(4000), shards, n_stacks, 4000, generator, world_size=world_size
+            np.arange(4000), shards, n_stacks, 4000, generator, group_size=world_size
         )
         epochs.append([batch for group in groups for batch in group])
     assert padding_share(epochs[0], n_stacks) < 0.1
@@ -285,6 +285,34 @@ def test_ranks_share_the_utterances_out(folder: Path) -> None:
     assert len({len(share) for share in shares}) == 1
     ids = Counter(i for share in shares for batch in share for i in batch.ids)
     assert ids == Counter(store.id(row) for row in range(len(store)))
+
+
+def test_a_step_of_one_process_is_that_of_several(folder: Path) -> None:
+    """Six batches: by one process, by two with three each, by three with two each."""
+    steps = []
+    for size, n_batches in ((1, 6), (2, 3), (3, 2)):
+        shares = [
+            list(
+                loader_of(
+                    open_store(folder), 40, rank=rank, world_size=size, batches_per_step=n_batches
+                ).shuffled(0, 0)
+            )
+            for rank in range(size)
+        ]
+        assert all(len(share) % n_batches == 0 for share in shares)
+        cut = range(0, len(shares[0]), n_batches)
+        steps.append([{b.ids for s in shares for b in s[i : i + n_batches]} for i in cut])
+    assert steps[0] == steps[1] == steps[2] and len(steps[0]) > 1
+
+
+def test_dev_is_shared_out(folder: Path) -> None:
+    whole = [batch.ids for batch in loader_of(open_store(folder)).in_order()]
+    for size in (2, 3, len(whole) + 1):
+        shares = [
+            [b.ids for b in loader_of(open_store(folder), rank=r, world_size=size).in_order()]
+            for r in range(size)
+        ]
+        assert shares == [whole[rank::size] for rank in range(size)]
 
 
 def test_few_files_stay_open(folder: Path, monkeypatch) -> None:
