@@ -3,10 +3,9 @@
 Shapes are written in the alphabet of `model.config`; Q and K are the numbers of queries and keys.
 Masks are boolean, True where a step is valid.
 
-Where the paper is silent: normalisation comes before each sublayer and once after the last
-("pre-norm"), activation is ReLU, weights start Xavier-uniform and biases at zero, and key and
-value pass the layer norm of the query, all as in the Multimodal Transformer (Tsai et al. 2019,
-the paper's [18]). Positions are the sines and cosines of Vaswani et al. 2017 ([24]).
+Where the paper is silent, ``ModelConfig`` has a setting, whose default follows the Multimodal
+Transformer (Tsai et al. 2019, the paper's [18]) or Vaswani et al. 2017 ([24]). Without a setting:
+with norms first, key and value pass the layer norm of the query, as in [18].
 """
 
 from __future__ import annotations
@@ -17,14 +16,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.config import ModelConfig
+
 KeysValues = tuple[Tensor, Tensor]  # each (B, H, K, D / H)
 
 
-def linear(n_in: int, n_out: int) -> nn.Linear:
-    """An affine layer, weights Xavier-uniform, bias zero."""
+_ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU}
+
+
+def linear(n_in: int, n_out: int, config: ModelConfig) -> nn.Linear:
+    """An affine layer: weights Xavier-uniform and bias zero, or as PyTorch has them."""
     layer = nn.Linear(n_in, n_out)
-    nn.init.xavier_uniform_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    if config.initialisation == "xavier":
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
     return layer
 
 
@@ -51,12 +56,13 @@ def attendable(mask: Tensor) -> Tensor:
 class MultiHeadAttention(nn.Module):
     """softmax(Q K^T / sqrt(d)) V in each head, d = D / H (the paper's section 4.1)."""
 
-    def __init__(self, d_model: int, n_heads: int) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.n_heads = n_heads
-        self.query = linear(d_model, d_model)
-        self.key_value = linear(d_model, 2 * d_model)  # one product instead of two
-        self.output = linear(d_model, d_model)
+        d_model = config.d_model
+        self.n_heads, self.dropout = config.n_heads, config.attention_dropout
+        self.query = linear(d_model, d_model, config)
+        self.key_value = linear(d_model, 2 * d_model, config)  # one product instead of two
+        self.output = linear(d_model, d_model, config)
 
     def keys_values(self, source: Tensor) -> KeysValues:
         """Keys and values (B, H, K, D / H) of ``source`` (B, K, D)."""
@@ -73,7 +79,11 @@ class MultiHeadAttention(nn.Module):
         """(B, Q, D) from ``queries`` (B, Q, D); every row of ``key_mask`` (B, K) has a True."""
         mask = None if key_mask is None else key_mask[:, None, None, :]
         heads = F.scaled_dot_product_attention(
-            self._split(self.query(queries)), *keys_values, attn_mask=mask, is_causal=causal
+            self._split(self.query(queries)),
+            *keys_values,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=causal,
         )
         return self.output(heads.transpose(1, 2).flatten(2))
 
@@ -82,42 +92,67 @@ class MultiHeadAttention(nn.Module):
 
 
 class FeedForward(nn.Sequential):
-    """Two affine layers with a ReLU between, on each step alone."""
+    """Two affine layers with a ReLU or GELU between, on each step alone."""
 
-    def __init__(self, d_model: int, d_ff: int) -> None:
-        super().__init__(linear(d_model, d_ff), nn.ReLU(), linear(d_ff, d_model))
+    def __init__(self, config: ModelConfig) -> None:
+        d_model, d_ff = config.d_model, config.d_ff
+        super().__init__(
+            linear(d_model, d_ff, config),
+            _ACTIVATIONS[config.activation](),
+            linear(d_ff, d_model, config),
+        )
 
 
-class TransformerLayer(nn.Module):
+class ResidualLayer(nn.Module):
+    """What layers share: dropout, residuals, and each sublayer's norm before or after it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.norm_first = config.norm_first
+        self.dropout = nn.Dropout(config.dropout)
+
+    def before(self, norm: nn.Module, x: Tensor) -> Tensor:
+        """What a sublayer reads."""
+        return norm(x) if self.norm_first else x
+
+    def after(self, norm: nn.Module, x: Tensor, change: Tensor) -> Tensor:
+        """``x`` with what the sublayer made of it."""
+        x = x + self.dropout(change)
+        return x if self.norm_first else norm(x)
+
+
+def last_norm(config: ModelConfig) -> nn.Module:
+    """After the last layer, where layers do not end with a norm."""
+    return nn.LayerNorm(config.d_model) if config.norm_first else nn.Identity()
+
+
+class TransformerLayer(ResidualLayer):
     """Attention to a source, then feed-forward, each with its residual."""
 
-    def __init__(self, d_model: int, n_heads: int, d_ff: int, dropout: float) -> None:
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(d_model)
-        self.attention = MultiHeadAttention(d_model, n_heads)
-        self.feed_forward_norm = nn.LayerNorm(d_model)
-        self.feed_forward = FeedForward(d_model, d_ff)
-        self.dropout = nn.Dropout(dropout)
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.attention_norm = nn.LayerNorm(config.d_model)
+        self.attention = MultiHeadAttention(config)
+        self.feed_forward_norm = nn.LayerNorm(config.d_model)
+        self.feed_forward = FeedForward(config)
 
     def forward(self, x: Tensor, source: Tensor | None, key_mask: Tensor) -> Tensor:
         """(B, Q, D) -> (B, Q, D); ``source`` (B, K, D) is what ``x`` attends to, None: itself."""
-        queries = self.attention_norm(x)
-        keys_values = self.attention.keys_values(
-            queries if source is None else self.attention_norm(source)
-        )
-        x = x + self.dropout(self.attention.attend(queries, keys_values, key_mask))
-        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        queries = self.before(self.attention_norm, x)
+        keys = queries if source is None else self.before(self.attention_norm, source)
+        attended = self.attention.attend(queries, self.attention.keys_values(keys), key_mask)
+        x = self.after(self.attention_norm, x, attended)
+        change = self.feed_forward(self.before(self.feed_forward_norm, x))
+        return self.after(self.feed_forward_norm, x, change)
 
 
 class Transformer(nn.Module):
     """A stack of layers and a last norm: self-attention, or cross-modal where given a source."""
 
-    def __init__(self, n_layers: int, d_model: int, n_heads: int, d_ff: int, dropout: float):
+    def __init__(self, config: ModelConfig, n_layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            TransformerLayer(d_model, n_heads, d_ff, dropout) for _ in range(n_layers)
-        )
-        self.norm = nn.LayerNorm(d_model)
+        self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(n_layers))
+        self.norm = last_norm(config)
 
     def forward(self, x: Tensor, source: Tensor | None, key_mask: Tensor) -> Tensor:
         """(B, Q, D) -> (B, Q, D); ``key_mask`` is of ``source`` (B, K), or of ``x`` if None."""

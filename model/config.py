@@ -29,6 +29,15 @@ ModalityWeights = tuple[float, float, float]  # audio, video, text
 PRECISIONS = ("float32", "bfloat16")
 # Over what the audio's mean and variance are taken off before frames are stacked.
 CMVN = ("none", "utterance", "speaker", "global")
+POSITIONS = ("sinusoidal", "none")
+ACTIVATIONS = ("relu", "gelu")
+INITIALISATIONS = ("xavier", "pytorch")
+CROSSMODAL_QUERIES = ("input", "encoded")
+# Settings that runs record only when they are not the default: there was no choice before.
+_RECORDED_IF_CHOSEN = (
+    "cmvn", "crossmodal_query", "norm_first", "positions", "scale_inputs", "activation",
+    "initialisation", "attention_dropout",
+)  # fmt: skip
 
 
 def encode(text: str) -> list[int]:
@@ -117,17 +126,31 @@ class ModelConfig(_Settings):
     gru_size: int = 200
     gru_layers: int = 2
     late_fusion_hidden: int = 100
-    # Not in the paper: Vaswani et al. 2017, section 5.4; applied as there to every sublayer's
-    # output and to the sum of inputs and positions, not to the attention weights.
+    # From here on the paper is silent. "MulT" is the code of Tsai et al. 2019, its [18], and
+    # Vaswani et al. 2017 its [24]; docs/model.md has the table.
+    # What a cross-modal transformer starts from: the projected audio (MulT), or the audio encoder's
+    # output (as in its [19], Paraskevopoulos et al. 2020).
+    crossmodal_query: str = "input"
+    # Layer norm before each sublayer and once after the last (MulT), or after each ([24]).
+    norm_first: bool = True
+    positions: str = "sinusoidal"  # [24], section 3.5, and MulT
+    # Projected inputs times sqrt(d_model) before positions are added, as MulT does: it does not
+    # standardise its inputs. Standardised ones come out about as large as the positions.
+    scale_inputs: bool = False
+    activation: str = "relu"  # [24], section 3.3, and MulT
+    initialisation: str = "xavier"  # uniform, biases zero: MulT; or PyTorch's default for a layer
+    # [24], section 5.4: on every sublayer's output and the sum of inputs and positions ...
     dropout: float = 0.1
+    attention_dropout: float = 0.0  # ... and not on the attention weights
 
     def __post_init__(self) -> None:
         self._require_types()
         self._require_at_least(1, "d_model", "n_heads", "d_ff", "n_stacked_frames")
         self._require_at_least(1, "n_audio_layers", "n_crossmodal_layers", "n_decoder_layers")
         self._require_at_least(1, "gru_size", "gru_layers", "late_fusion_hidden")
-        self._require_share("dropout")
-        self._require(self.cmvn in CMVN, "cmvn", f"must be one of {CMVN}")
+        self._require_share("dropout", "attention_dropout")
+        for name, choices in _CHOICES.items():
+            self._require(getattr(self, name) in choices, name, f"must be one of {choices}")
         self._require(self.d_model % self.n_heads == 0, "d_model", "must be a multiple of n_heads")
         self._require(self.d_model % 2 == 0, "d_model", "must be even (sines and cosines)")
         for name in ("pretrain_weights", "finetune_weights"):
@@ -137,8 +160,31 @@ class ModelConfig(_Settings):
             self._require(fits, name, "must be three weights >= 0, not all 0: audio, video, text")
 
     def described(self) -> dict[str, Any]:
-        """As runs record it: without ``cmvn`` where it is "none", as before there was a choice."""
-        return {k: v for k, v in asdict(self).items() if (k, v) != ("cmvn", "none")}
+        """As runs record it: choices that earlier runs did not have only where they were made."""
+        default = asdict(ModelConfig())
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in _RECORDED_IF_CHOSEN or value != default[name]
+        }
+
+    @property
+    def encoder_settings(self) -> dict[str, Any]:
+        """What decides the function that an encoder with given weights computes."""
+        return {name: getattr(self, name) for name in _ENCODER_SETTINGS}
+
+
+_CHOICES = {
+    "cmvn": CMVN,
+    "crossmodal_query": CROSSMODAL_QUERIES,
+    "positions": POSITIONS,
+    "activation": ACTIVATIONS,
+    "initialisation": INITIALISATIONS,
+}
+_ENCODER_SETTINGS = (
+    "d_model", "n_heads", "n_audio_layers", "n_crossmodal_layers", "d_ff", "n_stacked_frames",
+    "cmvn", "crossmodal_query", "norm_first", "positions", "scale_inputs", "activation",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -159,16 +205,22 @@ class TrainConfig(_Settings):
     clip_norm: float = 1.0
     # Not in the paper: Vaswani et al.'s 25,000 tokens a batch, about 160 VoxCeleb2 utterances.
     frames_per_batch: int = 25_000  # stacked audio frames, padding included
+    batches_per_step: int = 1  # in each process; their gradients are those of one joint batch
     max_epochs: int = 30
     patience: int = 5  # epochs without a better dev loss before stopping
     dev_fraction: float = 0.01  # pretraining: share held out by a hash of the id
     seed: int = 0
     precision: str = "bfloat16"
+    compile: bool = False  # the transformers' layers, by torch.compile, in training
+    # Of the dev utterances that are spelt out: Vaswani et al. 2017, section 6.1.
+    beam_size: int = 4
+    length_penalty: float = 0.6
 
     def __post_init__(self) -> None:
         self._require_types()
-        self._require_at_least(0, "asr_weight", "speaker_weight", "seed")
+        self._require_at_least(0, "asr_weight", "speaker_weight", "seed", "length_penalty")
         self._require_at_least(1, "warmup_steps", "frames_per_batch", "max_epochs", "patience")
+        self._require_at_least(1, "batches_per_step", "beam_size")
         self._require_share("adam_beta1", "adam_beta2", "label_smoothing", "dev_fraction")
         for name in ("lr_scale", "adam_eps", "clip_norm"):
             self._require(getattr(self, name) > 0, name, "must be above 0")

@@ -2,12 +2,13 @@
 
 An audio encoder, and two cross-modal transformers whose queries are the audio and whose keys and
 values are the video or the text; their weighted sum is the embedding (the paper's section 3).
-As in Tsai et al. 2019, a cross-modal transformer starts from the projected audio input, not from
-the audio encoder's output, and its source is the other modality's projected input in each layer.
+A cross-modal transformer's source is the other modality's projected input in each layer, as in
+Tsai et al. 2019; what it starts from is the setting ``crossmodal_query``.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import astuple
 
 import torch
@@ -77,17 +78,20 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ModelConfig, dims: InputDims) -> None:
         super().__init__()
-        shape = (config.d_model, config.n_heads, config.d_ff, config.dropout)
+        self.queries_are_encoded = config.crossmodal_query == "encoded"
+        self.has_positions = config.positions == "sinusoidal"
+        self.scales_inputs = config.scale_inputs
         self.inputs = StandardisedInputs(dims, config.cmvn)
+        widths = zip(MODALITIES, astuple(dims), strict=True)
         self.projection = nn.ModuleDict(
-            {m: linear(n, config.d_model) for m, n in zip(MODALITIES, astuple(dims), strict=True)}
+            {modality: linear(width, config.d_model, config) for modality, width in widths}
         )
         self.dropout = nn.Dropout(config.dropout)
         self.transformer = nn.ModuleDict(
             {
-                "audio": Transformer(config.n_audio_layers, *shape),
-                "video": Transformer(config.n_crossmodal_layers, *shape),
-                "text": Transformer(config.n_crossmodal_layers, *shape),
+                "audio": Transformer(config, config.n_audio_layers),
+                "video": Transformer(config, config.n_crossmodal_layers),
+                "text": Transformer(config, config.n_crossmodal_layers),
             }
         )
 
@@ -100,28 +104,33 @@ class Encoder(nn.Module):
 
         A modality of weight 0, and one that an utterance lacks, adds exactly zero. The weights
         of the others stay as they are: the paper's ablation (section 5.3) does not rescale.
+        Audio of weight 0 is still what the others are asked for: it is their queries.
         """
-        audio, audio_mask = self._embed(batch, "audio")
-        total = torch.zeros_like(audio)
-        for modality, weight in zip(MODALITIES, modality_weights, strict=True):
+        queries, audio_mask = self._embed(batch, "audio")
+        total = torch.zeros_like(queries)
+        if modality_weights[0] > 0 or self.queries_are_encoded:
+            encoded = self.transformer["audio"](queries, None, attendable(audio_mask))
+            total = total + modality_weights[0] * encoded
+            queries = encoded if self.queries_are_encoded else queries
+        for modality, weight in zip(MODALITIES[1:], modality_weights[1:], strict=True):
             if weight > 0:
-                total = total + weight * self._stream(batch, modality, audio, audio_mask)
+                total = total + weight * self._projected(batch, modality, queries)
         return total.masked_fill(~audio_mask[..., None], 0.0)
 
     def _embed(self, batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
         """A modality's steps projected to the model, positions added (B, N, D); its mask."""
         inputs, mask = self.inputs(batch, modality)
-        # Unlike word embeddings (Vaswani et al. 2017, section 3.4) these are not scaled by
-        # sqrt(D): standardised inputs leave the projection about as large as the positions.
         x = self.projection[modality](inputs)
+        if self.scales_inputs:
+            x = x * math.sqrt(x.shape[2])
         # In the inputs' dtype, so that autocast leaves the residual stream in float32.
-        return self.dropout(x + sinusoids(x.shape[1], x.shape[2], like=inputs)), mask
+        if self.has_positions:
+            x = x + sinusoids(x.shape[1], x.shape[2], like=inputs)
+        return self.dropout(x.to(inputs.dtype)), mask
 
-    def _stream(self, batch: Batch, modality: str, audio: Tensor, audio_mask: Tensor) -> Tensor:
-        """One modality in the audio's time (B, T, D), zero for an utterance that lacks it."""
-        if modality == "audio":
-            return self.transformer["audio"](audio, None, attendable(audio_mask))
+    def _projected(self, batch: Batch, modality: str, queries: Tensor) -> Tensor:
+        """Video or text in the audio's time (B, T, D), zero for an utterance that lacks it."""
         source, mask = self._embed(batch, modality)
-        stream = self.transformer[modality](audio, source, attendable(mask))
+        stream = self.transformer[modality](queries, source, attendable(mask))
         # `where`, not a product: its gradient is exactly zero too, whatever the other branch.
         return torch.where(mask.any(dim=1)[:, None, None], stream, 0.0)

@@ -13,7 +13,9 @@ from model.attention import (
     FeedForward,
     KeysValues,
     MultiHeadAttention,
+    ResidualLayer,
     attendable,
+    last_norm,
     linear,
     sinusoids,
 )
@@ -23,19 +25,18 @@ from model.data import Batch
 UNKNOWN_SPEAKER = -1  # in a batch: a speaker that the training never saw
 
 
-class DecoderLayer(nn.Module):
-    """Causal self-attention, attention to the encoder, feed-forward; norm before each."""
+class DecoderLayer(ResidualLayer):
+    """Causal self-attention, attention to the encoder, feed-forward."""
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         d_model = config.d_model
         self.self_norm = nn.LayerNorm(d_model)
-        self.self_attention = MultiHeadAttention(d_model, config.n_heads)
+        self.self_attention = MultiHeadAttention(config)
         self.encoder_norm = nn.LayerNorm(d_model)
-        self.encoder_attention = MultiHeadAttention(d_model, config.n_heads)
+        self.encoder_attention = MultiHeadAttention(config)
         self.feed_forward_norm = nn.LayerNorm(d_model)
-        self.feed_forward = FeedForward(d_model, config.d_ff)
-        self.dropout = nn.Dropout(config.dropout)
+        self.feed_forward = FeedForward(config)
 
     def forward(
         self, x: Tensor, encoded: KeysValues, encoded_mask: Tensor, past: KeysValues | None
@@ -45,38 +46,46 @@ class DecoderLayer(nn.Module):
         ``past`` None: ``x`` is a text from its beginning. Else ``x`` is the one character (C = 1)
         that follows those whose keys and values ``past`` holds.
         """
-        queries = self.self_norm(x)
+        queries = self.before(self.self_norm, x)
         seen = self.self_attention.keys_values(queries)
         if past is not None:
             seen = (torch.cat([past[0], seen[0]], dim=2), torch.cat([past[1], seen[1]], dim=2))
-        x = x + self.dropout(self.self_attention.attend(queries, seen, causal=past is None))
-        attended = self.encoder_attention.attend(self.encoder_norm(x), encoded, encoded_mask)
-        x = x + self.dropout(attended)
-        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x))), seen
+        attended = self.self_attention.attend(queries, seen, causal=past is None)
+        x = self.after(self.self_norm, x, attended)
+        queries = self.before(self.encoder_norm, x)
+        attended = self.encoder_attention.attend(queries, encoded, encoded_mask)
+        x = self.after(self.encoder_norm, x, attended)
+        change = self.feed_forward(self.before(self.feed_forward_norm, x))
+        return self.after(self.feed_forward_norm, x, change), seen
 
 
 class CharacterDecoder(nn.Module):
-    """Transformer decoder from embeddings to characters (Vaswani et al. 2017, pre-norm)."""
+    """Transformer decoder from embeddings to characters (Vaswani et al. 2017).
+
+    As there, characters are embedded times sqrt(D); unlike there, the output layer has weights of
+    its own: with 31 characters there is nothing to save.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.d_model = config.d_model
+        self.has_positions = config.positions == "sinusoidal"
         self.characters = nn.Embedding(len(ALPHABET), config.d_model)
         nn.init.normal_(self.characters.weight, std=config.d_model**-0.5)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_decoder_layers))
-        self.norm = nn.LayerNorm(config.d_model)
-        self.output = linear(config.d_model, len(ALPHABET))
+        self.norm = last_norm(config)
+        self.output = linear(config.d_model, len(ALPHABET), config)
 
     def forward(self, characters: Tensor, embeddings: Tensor, mask: Tensor) -> Tensor:
         """Logits (B, C, len(ALPHABET)) of the character after each of ``characters`` (B, C).
 
         ``embeddings`` (B, T, D) and ``mask`` (B, T) come from the encoder.
         """
-        logits, _ = self._advance(
+        logits, _ = self.advance(
             characters,
             0,
-            self._encoded(embeddings),
+            self.encoded(embeddings),
             attendable(mask),
             [None] * len(self.layers),
         )
@@ -88,23 +97,24 @@ class CharacterDecoder(nn.Module):
 
         No <sos>; <eos> where one was reached, and <pad> after it. Ends early when all have ended.
         """
-        encoded, mask = self._encoded(embeddings), attendable(mask)
+        encoded, mask = self.encoded(embeddings), attendable(mask)
         past: list[KeysValues | None] = [None] * len(self.layers)
         last = torch.full((len(mask),), SOS_ID, device=mask.device)
         ended = torch.zeros_like(last, dtype=torch.bool)
         decoded: list[Tensor] = []
         while len(decoded) < max_characters and not ended.all():
-            logits, past = self._advance(last[:, None], len(decoded), encoded, mask, past)
+            logits, past = self.advance(last[:, None], len(decoded), encoded, mask, past)
             last = logits[:, -1].argmax(dim=-1).masked_fill(ended, PAD_ID)
             ended = ended | (last == EOS_ID)
             decoded.append(last)
         return torch.stack(decoded, dim=1) if decoded else last.new_empty(len(last), 0)
 
-    def _encoded(self, embeddings: Tensor) -> list[KeysValues]:
+    def encoded(self, embeddings: Tensor) -> list[KeysValues]:
+        """Each layer's keys and values of ``embeddings`` (B, T, D), computed once a decoding."""
         attentions = [layer.encoder_attention for layer in self.layers]
         return [attention.keys_values(embeddings) for attention in attentions]  # type: ignore
 
-    def _advance(
+    def advance(
         self,
         characters: Tensor,
         first: int,
@@ -114,7 +124,9 @@ class CharacterDecoder(nn.Module):
     ) -> tuple[Tensor, list[KeysValues | None]]:
         """Logits of the characters (B, C) at positions ``first`` and on, and each layer's past."""
         x = self.characters(characters) * math.sqrt(self.d_model)
-        x = self.dropout(x + sinusoids(x.shape[1], self.d_model, like=x, first=first))
+        if self.has_positions:
+            x = x + sinusoids(x.shape[1], self.d_model, like=x, first=first)
+        x = self.dropout(x)
         present: list[KeysValues | None] = []
         for layer, layer_encoded, layer_past in zip(self.layers, encoded, past, strict=True):
             x, seen = layer(x, layer_encoded, encoded_mask, layer_past)
@@ -131,9 +143,9 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
 class MeanHead(nn.Module):
     """Mean over time and an affine layer: the speaker head and the emotion head."""
 
-    def __init__(self, d_model: int, n_classes: int) -> None:
+    def __init__(self, config: ModelConfig, n_classes: int) -> None:
         super().__init__()
-        self.output = linear(d_model, n_classes)
+        self.output = linear(config.d_model, n_classes, config)
 
     def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:
         """Logits (B, n_classes) of ``embeddings`` (B, T, D), ``mask`` (B, T)."""
@@ -142,12 +154,12 @@ class MeanHead(nn.Module):
 
 def speaker_head(config: ModelConfig, n_speakers: int) -> MeanHead:
     """The head of person identification (section 3)."""
-    return MeanHead(config.d_model, n_speakers)
+    return MeanHead(config, n_speakers)
 
 
 def emotion_head(config: ModelConfig) -> MeanHead:
     """The linear layer of emotion classification (section 4.1); the paper names no pooling."""
-    return MeanHead(config.d_model, len(EMOTIONS))
+    return MeanHead(config, len(EMOTIONS))
 
 
 class MultitaskOutputs(NamedTuple):
@@ -161,7 +173,7 @@ class MultitaskOutputs(NamedTuple):
 def multitask_loss(
     outputs: MultitaskOutputs, batch: Batch, config: TrainConfig
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weighted sum of the two losses (section 3), and {"asr", "speaker"}, unweighted, detached.
+    """Weighted sum of the two losses (section 3), and {"asr", "speaker"}, unweighted.
 
     asr: cross entropy a character, label-smoothed, averaged over all characters of the batch but
     padding. speaker: cross entropy, averaged over the utterances of known speakers (not -1).
@@ -178,7 +190,7 @@ def multitask_loss(
     )
     speaker = speaker_sum / n_known
     loss = config.asr_weight * asr + config.speaker_weight * speaker
-    return loss, {"asr": asr.detach(), "speaker": speaker.detach()}
+    return loss, {"asr": asr, "speaker": speaker}
 
 
 def emotion_loss(logits: Tensor, labels: Tensor, positive_weight: Tensor) -> Tensor:

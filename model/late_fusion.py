@@ -28,8 +28,9 @@ class LateFusion(nn.Module):
             {m: _gru(config, n) for m, n in zip(MODALITIES, astuple(dims), strict=True)}
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.hidden = linear(len(MODALITIES) * 2 * config.gru_size, config.late_fusion_hidden)
-        self.output = linear(config.late_fusion_hidden, len(EMOTIONS))
+        n_summary = len(MODALITIES) * 2 * config.gru_size
+        self.hidden = linear(n_summary, config.late_fusion_hidden, config)
+        self.output = linear(config.late_fusion_hidden, len(EMOTIONS), config)
 
     def set_statistics(self, statistics: Statistics) -> None:
         """Set the means and deviations that inputs are standardised with, by modality."""

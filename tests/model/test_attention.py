@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.attention import MultiHeadAttention, Transformer, attendable, sinusoids
+from model.attention import MultiHeadAttention, Transformer, attendable, linear, sinusoids
+from model.config import ModelConfig
 
 
 def softmax(scores):
@@ -44,7 +45,7 @@ def attention_by_formula(module, queries, source, mask, causal):
 )
 def test_attention_is_the_formula(n_batch, n_queries, n_keys, n_heads, causal, seed):
     torch.manual_seed(seed)
-    module = MultiHeadAttention(8, n_heads).double()
+    module = MultiHeadAttention(ModelConfig(d_model=8, n_heads=n_heads)).double()
     torch.nn.init.normal_(module.key_value.bias)
     queries = torch.randn(n_batch, n_queries, 8, dtype=torch.float64)
     source = queries if causal else torch.randn(n_batch, n_keys, 8, dtype=torch.float64)
@@ -81,10 +82,35 @@ def test_sinusoids_can_start_later():
     assert sinusoids(2, 8, like=like).dtype == torch.float32
 
 
-def test_dropout_only_in_training():
+@pytest.mark.parametrize("name", ["dropout", "attention_dropout"])
+def test_dropout_only_in_training(name):
     torch.manual_seed(0)
-    transformer = Transformer(2, 8, 2, 16, dropout=0.5)
+    shares = {"dropout": 0.0, "attention_dropout": 0.0, name: 0.5}
+    transformer = Transformer(ModelConfig(d_model=8, n_heads=2, d_ff=16, **shares), n_layers=2)
     x, mask = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
     assert not transformer(x, None, mask).equal(transformer(x, None, mask))
     transformer.eval()
     assert transformer(x, None, mask).equal(transformer(x, None, mask))
+
+
+def test_attention_dropout_is_of_the_weights():
+    """Scaled up by 1 / (1 - share), the mean over draws is the output without dropout."""
+    torch.manual_seed(0)
+    config = ModelConfig(d_model=4, n_heads=1, attention_dropout=0.5)
+    attention, x = MultiHeadAttention(config), torch.randn(1, 3, 4)
+    keys_values = attention.keys_values(x)
+    with torch.no_grad():
+        drawn = torch.stack([attention.attend(x, keys_values) for _ in range(4000)])
+        expected = attention.eval().attend(x, keys_values)
+    assert len(drawn.unique(dim=0)) > 100
+    torch.testing.assert_close(drawn.mean(dim=0), expected, rtol=0, atol=0.05)
+
+
+def test_initialisations():
+    """Xavier: uniform within sqrt(6 / (in + out)), bias zero. PyTorch: within 1 / sqrt(in)."""
+    torch.manual_seed(0)
+    for name, bound in (("xavier", math.sqrt(6 / 500)), ("pytorch", 1 / math.sqrt(100))):
+        layer = linear(100, 400, ModelConfig(initialisation=name))
+        assert 0.99 * bound < layer.weight.abs().max() <= bound
+        assert float(layer.weight.std()) == pytest.approx(bound / math.sqrt(3), rel=0.02)
+        assert (name == "xavier") == (not layer.bias.any())

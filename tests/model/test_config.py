@@ -46,6 +46,15 @@ def test_the_defaults_are_the_paper():
     assert (train.adam_beta1, train.adam_beta2, train.adam_eps) == (0.9, 0.98, 1e-9)
 
 
+def test_choices_that_earlier_runs_did_not_have_are_recorded_where_made():
+    assert "norm_first" not in ModelConfig().described()
+    chosen = ModelConfig(norm_first=False, cmvn="speaker", d_ff=8)
+    described = chosen.described()
+    assert described["norm_first"] is False and described["cmvn"] == "speaker"
+    assert "positions" not in described and described["d_ff"] == 8
+    assert ModelConfig.from_dict(described) == chosen
+
+
 @pytest.mark.parametrize("config", [ModelConfig(d_ff=8), TrainConfig(max_epochs=3)])
 def test_a_config_survives_json(config):
     assert type(config).from_dict(json.loads(json.dumps(asdict(config)))) == config
@@ -62,6 +71,12 @@ def test_a_config_survives_json(config):
         (ModelConfig, {"n_layers": 4}, "n_layers"),
         (ModelConfig, {"d_model": "512"}, "d_model"),
         (ModelConfig, {"n_heads": 4.5}, "n_heads"),
+        (ModelConfig, {"norm_first": 1}, "norm_first"),
+        (ModelConfig, {"positions": "learned"}, "positions"),
+        (ModelConfig, {"crossmodal_query": "video"}, "crossmodal_query"),
+        (ModelConfig, {"initialisation": "zeros"}, "initialisation"),
+        (ModelConfig, {"activation": "tanh"}, "activation"),
+        (ModelConfig, {"attention_dropout": 1.0}, "attention_dropout"),
         (TrainConfig, {"precision": "float16"}, "precision"),
         (TrainConfig, {"clip_norm": 0.0}, "clip_norm"),
         (TrainConfig, {"warmup_steps": 0}, "warmup_steps"),

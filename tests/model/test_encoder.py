@@ -1,10 +1,7 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from model.encoder import Encoder, Standardise
 
@@ -24,94 +21,6 @@ def make_encoder(config, dims, seed=0):
         }
     )
     return encoder
-
-
-class Reference:
-    """The encoder of one utterance without padding, in NumPy, written out step by step."""
-
-    def __init__(self, encoder, config):
-        self.weights = {k: v.numpy() for k, v in encoder.state_dict().items()}
-        self.config = config
-
-    def affine(self, x, name):
-        return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
-
-    def norm(self, x, name):
-        centred = x - x.mean(axis=1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
-        return scaled * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
-
-    def attention(self, x, source, name):
-        queries = self.affine(x, f"{name}.query")
-        keys, values = np.split(self.affine(source, f"{name}.key_value"), 2, axis=1)
-        d_head = self.config.d_model // self.config.n_heads
-        heads = []
-        for start in range(0, self.config.d_model, d_head):
-            q, k, v = (m[:, start : start + d_head] for m in (queries, keys, values))
-            weights = np.exp(q @ k.T / np.sqrt(d_head))
-            heads.append((weights / weights.sum(axis=1, keepdims=True)) @ v)
-        return self.affine(np.concatenate(heads, axis=1), f"{name}.output")
-
-    def transformer(self, x, source, name, n_layers):
-        for i in range(n_layers):
-            layer = f"{name}.layers.{i}"
-            keys = self.norm(x if source is None else source, f"{layer}.attention_norm")
-            queries = self.norm(x, f"{layer}.attention_norm")
-            x = x + self.attention(queries, keys, f"{layer}.attention")
-            hidden = self.affine(
-                self.norm(x, f"{layer}.feed_forward_norm"), f"{layer}.feed_forward.0"
-            )
-            x = x + self.affine(np.maximum(hidden, 0), f"{layer}.feed_forward.2")
-        return self.norm(x, f"{name}.norm")
-
-    def embed(self, x, modality):
-        mean, std = (self.weights[f"inputs.{modality}.{s}"] for s in ("mean", "std"))
-        projected = self.affine((x - mean) / std, f"projection.{modality}")
-        d_model = self.config.d_model
-        for position in range(len(x)):
-            for i in range(d_model // 2):
-                angle = position / 10_000 ** (2 * i / d_model)
-                projected[position, i] += np.sin(angle)
-                projected[position, d_model // 2 + i] += np.cos(angle)
-        return projected
-
-    def __call__(self, audio, video, text, weights):
-        c = self.config
-        queries = self.embed(audio, "audio")
-        total = weights[0] * self.transformer(queries, None, "transformer.audio", c.n_audio_layers)
-        for modality, x, weight in (("video", video, weights[1]), ("text", text, weights[2])):
-            if len(x):
-                source, name = self.embed(x, modality), f"transformer.{modality}"
-                total += weight * self.transformer(queries, source, name, c.n_crossmodal_layers)
-        return total
-
-
-@settings(max_examples=15, deadline=None)
-@given(data=st.data(), n=st.integers(1, 4), seed=st.integers(0, 2**31))
-def test_encoder_is_the_reference(data, n, seed, tiny, dims, make_batch):
-    """Also a test of padding: the reference sees each utterance alone."""
-    lengths = [
-        data.draw(st.lists(st.integers(low, 7), min_size=n, max_size=n)) for low in (1, 0, 0)
-    ]
-    encoder, batch = make_encoder(tiny, dims, seed), make_batch(dims, *lengths, seed=seed)
-    with torch.no_grad():
-        found = encoder(batch, WEIGHTS)
-    reference = Reference(encoder, tiny)
-    for i in range(n):
-        n_audio, n_video, n_text = (column[i] for column in lengths)
-        audio, video, text = (x[i].numpy() for x in (batch.audio, batch.video, batch.text))
-        expected = reference(audio[:n_audio], video[:n_video], text[:n_text], WEIGHTS)
-        np.testing.assert_allclose(found[i, :n_audio], expected, rtol=0, atol=1e-10)
-        assert not found[i, n_audio:].any(), "padding is zero"
-
-
-def test_an_utterance_alone_has_the_same_output(tiny, dims, make_batch, alone):
-    encoder = make_encoder(tiny, dims)
-    batch = make_batch(dims, [3, 9, 5], [4, 0, 2], [0, 6, 1])
-    together = encoder(batch, WEIGHTS)
-    for i, n_audio in enumerate([3, 9, 5]):
-        by_itself = encoder(alone(batch, i), WEIGHTS)
-        torch.testing.assert_close(together[i, :n_audio], by_itself[0], rtol=0, atol=1e-10)
 
 
 def test_absent_modalities_add_exactly_zero(tiny, dims, make_batch):

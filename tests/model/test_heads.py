@@ -73,9 +73,9 @@ def test_decoder_sees_no_future_and_no_padding(tiny):
     torch.testing.assert_close(alone[0], logits[0, :6], rtol=0, atol=1e-10)
 
 
-def test_mean_head_averages_valid_steps():
+def test_mean_head_averages_valid_steps(tiny):
     torch.manual_seed(0)
-    head = MeanHead(8, 3).double()
+    head = MeanHead(tiny, 3).double()
     embeddings, mask = make_embeddings([2, 5], 8)
     for i, n in enumerate([2, 5]):
         mean = embeddings[i, :n].sum(dim=0) / n

@@ -12,8 +12,8 @@ from featurize.errors import StaleError, TrainError, UsageError
 from model import checkpoint
 from model.build import load_model
 from model.data import Loader, labelled_fold
+from model.predict import predict
 from model.store import FeatureStore
-from model.train import predict
 from pipelines.finetune import finetune
 from pipelines.pretrain import pretrain
 
@@ -133,6 +133,11 @@ def test_bad_requests_are_one_clear_error(
     wide = replace(tiny_model, d_model=32)
     bad = [
         ({"init": pretrained, "model": wide}, UsageError, "model.d_model is 16 .* and 32 now"),
+        (
+            {"init": pretrained, "model": replace(tiny_model, norm_first=False)},
+            UsageError,
+            "model.norm_first is True .* and False now",
+        ),
         ({"init": tmp_path}, UsageError, "no finished pretraining run"),
         ({"init": pretrained, "kind": "late-fusion"}, UsageError, "leave out --init"),
         ({"kind": "early-fusion"}, UsageError, "choose"),
