@@ -104,7 +104,7 @@ def choose_threshold(scores: np.ndarray, labels: np.ndarray, metric: Metric) -> 
 
     Args: scores (n,) float, labels (n,) bool. Raises TrainError where a score is not finite.
     """
-    thresholds, counts = _sweep(scores, labels)
+    thresholds, counts = sweep(scores, labels)
     values = metric.of(counts)
     if np.isnan(values).all():
         return 0.5
@@ -119,7 +119,7 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> float | None:
     """
     if not np.any(labels):
         return None
-    _, c = _sweep(scores, labels)
+    _, c = sweep(scores, labels)
     precision, recall = np.nan_to_num(_ratio(c.tp, c.tp + c.fp)), _ratio(c.tp, c.tp + c.fn)
     return float((precision[:-1] * -np.diff(recall)).sum())  # recall falls as thresholds ascend
 
@@ -128,12 +128,12 @@ def roc_auc(scores: np.ndarray, labels: np.ndarray) -> float | None:
     """Chance that a positive outscores a negative, ties counting half; None if a class lacks."""
     if why_undefined(labels):
         return None
-    _, c = _sweep(scores, labels)
+    _, c = sweep(scores, labels)
     tpr, fpr = _ratio(c.tp, c.tp + c.fn), _ratio(c.fp, c.fp + c.tn)
     return float((-np.diff(fpr) * (tpr[:-1] + tpr[1:]) / 2).sum())
 
 
-def _sweep(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, Counts]:
+def sweep(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, Counts]:
     """All thresholds that differ in what they predict, ascending, and the counts at each."""
     scores, labels = np.asarray(scores), np.asarray(labels, bool)
     if not np.isfinite(scores).all():

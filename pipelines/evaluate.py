@@ -13,7 +13,7 @@ from featurize.atomic import atomic_path, write_text
 from featurize.errors import StaleError, TrainError, UsageError
 from pipelines.manifest import existing_folder, fingerprint, read_object
 
-VERSION = 1
+VERSION = 2  # the predictions hold dev's as well
 EVALUATION = "evaluation.json"
 PREDICTIONS = "predictions.npz"
 

@@ -60,7 +60,8 @@ def score_runs(
     """The evaluation as plain data, and the best run's scores and decisions on test.
 
     Args: ``folders`` seed -> finished run. Arrays: ids (n,), labels and "wa", "f1" (n, 6) bool,
-    scores (n, 6) float32.
+    scores (n, 6) float32; and of dev, by which the thresholds were chosen, dev_ids, dev_labels and
+    dev_scores.
     """
     conditions = list(ABLATIONS) if kind == "crossmodal" else [ALL]
     tell = _teller(len(folders) + len(conditions), progress)
@@ -73,11 +74,12 @@ def score_runs(
     test, arrays = {}, {}
     for condition in conditions:
         tell(f"test with {condition}")
-        thresholds, scored = _predict_both(model, features, condition, device)
+        dev, scored = _predict_both(model, features, condition, device)
+        thresholds = choose_thresholds(dev)
         times = resamples(len(scored.ids), n_bootstrap, BOOTSTRAP_SEED)
         test[condition] = score(scored, thresholds, times)
         if condition == ALL:
-            arrays = _arrays(scored, thresholds)
+            arrays = _arrays(dev, scored, thresholds)
     tell("done")
     record = {
         "n_bootstrap": n_bootstrap,
@@ -102,10 +104,10 @@ def _initialisation(seed: int, folder: Path, features: Path, device: str) -> Ini
 
 def _predict_both(
     model: nn.Module, features: Path, condition: str, device: str
-) -> tuple[Thresholds, Predictions]:
-    """Thresholds chosen on dev, and the scores on test, under one ablation."""
-    thresholds = choose_thresholds(_predict(model, features, "dev", condition, device))
-    return thresholds, _predict(model, features, "test", condition, device)
+) -> tuple[Predictions, Predictions]:
+    """The scores on dev and on test, under one ablation."""
+    dev, test = (_predict(model, features, fold, condition, device) for fold in ("dev", "test"))
+    return dev, test
 
 
 def _predict(
@@ -137,10 +139,14 @@ def _over(runs: list[Initialisation]) -> dict[str, Any]:
     return over
 
 
-def _arrays(test: Predictions, thresholds: Thresholds) -> dict[str, Any]:
-    """What was predicted for each segment, so that two systems can be compared pairwise."""
+def _arrays(dev: Predictions, test: Predictions, thresholds: Thresholds) -> dict[str, Any]:
+    """What was predicted for each segment: systems are compared pairwise, and curves drawn."""
     decided = {name: thresholds.decide(test, name) for name in thresholds.of}
-    return {"ids": np.array(test.ids), "labels": test.labels, "scores": test.scores, **decided}
+    of_dev = {"ids": np.array(dev.ids), "labels": dev.labels, "scores": dev.scores}
+    return {
+        **{"ids": np.array(test.ids), "labels": test.labels, "scores": test.scores, **decided},
+        **{f"dev_{name}": array for name, array in of_dev.items()},
+    }
 
 
 def _teller(n_steps: int, progress: Progress | None) -> Callable[[str], None]:
