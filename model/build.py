@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from featurize.errors import ModelError, UsageError
-from model.checkpoint import BEST, CONFIG, load_weights
+from model.checkpoint import BEST, CONFIG, DONE, load_weights, read_json
 from model.config import TASKS, InputDims, ModalityWeights, ModelConfig
 from model.data import Batch
 from model.encoder import Encoder, Statistics
@@ -23,6 +24,8 @@ from model.heads import (
     speaker_head,
 )
 from model.late_fusion import LateFusion
+
+FINETUNED = "run.json"  # in the folder of a fine-tuned run, beside its seeds
 
 
 class MultitaskModel(nn.Module):
@@ -151,6 +154,27 @@ def load_model(run_dir: Path, device: str = "cpu") -> nn.Module:
         raise ModelError(f"{run_dir / CONFIG}: {reason}; train the run again") from error
     _load(model, load_weights(run_dir / BEST), run_dir)
     return model.to(device).eval()
+
+
+def weights_folder(run: Path) -> Path:
+    """The folder with weights that ``run`` stands for: itself, or the best of its seeds on dev.
+
+    Best by the mean of WA and F1, as the paper chooses, or by the error in sentiment; the lower
+    seed wins a tie.
+
+    Raises ModelError when none of the seeds is finished.
+    """
+    if (run / CONFIG).is_file() or not (run / FINETUNED).is_file():
+        return run
+    finished = sorted(path.parent for path in run.glob(f"seed-*/{DONE}"))
+    if not finished:
+        raise ModelError(f"{run}: no seed is finished; let `trimodal finetune` end first")
+    return max(finished, key=lambda folder: _dev_score(read_json(folder / DONE).get("best", {})))
+
+
+def _dev_score(line: dict[str, Any]) -> float:
+    defined = [line[name] for name in ("dev_wa", "dev_f1") if line.get(name) is not None]
+    return sum(defined) / len(defined) if defined else -line.get("dev_loss", math.inf)
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:

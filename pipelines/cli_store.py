@@ -24,14 +24,14 @@ def verify(work: Path, jobs: int | None, shards: str | None, as_json: bool) -> N
     """
     from joblib import cpu_count
 
+    from pipelines.embedded import open_workspace
     from pipelines.progress import progress_bar
     from pipelines.verify.check import verify as check
     from pipelines.verify.mending import commands
     from pipelines.verify.report import as_object, final_line, lines
     from pipelines.verify.workspace_files import list_files
-    from pipelines.workspace import Workspace
 
-    found = list_files(Workspace(work))
+    found = list_files(open_workspace(work))
     chosen = frozenset(launch.chosen_shards(found.n_shards, shards))
     n_bytes = sum(file.n_bytes for file in found.chosen(chosen))
     with progress_bar("verify", n_bytes, "B") as advance:
@@ -58,7 +58,8 @@ def verify(work: Path, jobs: int | None, shards: str | None, as_json: bool) -> N
 def inspect(shard: Path, utterance: str | None, picture: Path | None, as_json: bool) -> None:
     """Show what a shard holds, and draw one utterance: LFBE, frames' norms, words over time.
 
-    SHARD is one file; the shards of the same number beside it are looked at as well.
+    SHARD is one file; the shards of the same number beside it are looked at as well. Embeddings are
+    told, not drawn.
 
     \b
     Example: trimodal inspect work/mosei/features/shard-00042.audio.h5 --utterance -3g5yACwYnA/4
@@ -66,13 +67,14 @@ def inspect(shard: Path, utterance: str | None, picture: Path | None, as_json: b
     from pipelines.inspect.report import print_shard, print_utterance
     from pipelines.inspect.shard import shard_facts
     from pipelines.inspect.utterance import see, utterance_facts
+    from pipelines.workspace import EMBEDDINGS
 
     facts = shard_facts(shard)
     if not as_json:
         print_shard(facts)
     seen = see(shard, utterance)
     told = utterance_facts(seen) if seen else None
-    drawn = _picture_path(shard, picture) if seen else None
+    drawn = _picture_path(shard, picture) if seen and EMBEDDINGS not in seen.arrays else None
     if as_json:
         told = told and {**told, "picture": str(drawn) if drawn else None}
         click.echo(json.dumps({**facts, "utterance": told}, indent=2, ensure_ascii=False))
@@ -83,7 +85,7 @@ def inspect(shard: Path, utterance: str | None, picture: Path | None, as_json: b
 
         draw(seen, drawn)
         click.echo(f"picture: {drawn}", err=as_json)
-    elif seen:
+    elif seen and EMBEDDINGS not in seen.arrays:
         click.echo("no picture: this folder is inside the workspace; give --picture PATH", err=True)
 
 

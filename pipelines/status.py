@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from featurize.atomic import write_text
 from featurize.errors import ShardError, UsageError
 from featurize.shards import ShardIndex
+from pipelines.embedded import open_workspace
 from pipelines.manifest import Reject, Table, deciding
 from pipelines.runner import made_with
 from pipelines.word_vectors import Coverage, coverage
-from pipelines.workspace import IMPORTED_FROM, MODALITIES, Workspace
+from pipelines.workspace import EMBEDDINGS, IMPORTED_FROM, MODALITIES, Workspace
 
 
 class Survey(NamedTuple):
@@ -34,15 +35,16 @@ def workspace_status(work: Path) -> dict[str, Any]:
     audio; None when unknown), ``words`` ({"n", "known"}: of the extracted text, and with a
     vector), ``stages`` and ``rejects``. In each stage
     ``in = done + rejected + dropped + pending``, and the next stage's ``in`` is this one's
-    ``done``. ``rejects`` lists {"stage", "reason", "n"}, most frequent first. A shard made from
-    other input than there is now (another manifest, another selection) counts as still to do.
+    ``done``; of what ``embed`` made the stages are prepare, select and embeddings. ``rejects``
+    lists {"stage", "reason", "n"}, most frequent first. A shard made from other input than there
+    is now (another manifest, another selection) counts as still to do.
     """
     return survey(work).counts
 
 
 def survey(work: Path) -> Survey:
     """Reads the header of every shard once; see ``workspace_status``."""
-    workspace = Workspace(work)
+    workspace = open_workspace(work)
     rejects = list(workspace.manifest.rejects)
     n_prepared = len(workspace.utterances)
     stages = [_stage("prepare", n_prepared + len(rejects), n_prepared, len(rejects))]
@@ -56,13 +58,15 @@ def survey(work: Path) -> Survey:
         return shards
 
     if not workspace.is_transcribed:
-        take("decode", n_prepared)
-        n_decoded = stages[-1]["done"]
+        n_decoded = n_prepared
+        if EMBEDDINGS not in workspace.kinds:  # there, what was not decoded counts as dropped
+            take("decode", n_prepared)
+            n_decoded = stages[-1]["done"]
         n_selected = _n_selected(workspace)
         n_dropped = 0 if n_selected is None else n_decoded - n_selected
         stages.append(_stage("select", n_decoded, n_selected or 0, 0, n_dropped))
     hours, words = None, Coverage(0, 0)
-    for modality in MODALITIES if n_selected is not None else ():
+    for modality in workspace.kinds if n_selected is not None else ():
         shards = take(modality, n_selected or 0)
         if modality == "audio" and stages[-1]["done"]:
             hours = _hours(workspace, shards)
@@ -114,11 +118,11 @@ def status_lines(counts: dict[str, Any]) -> list[str]:
     """The counts as lines for the screen."""
     lines = [f"{counts['work']}: {counts['corpus']}, {counts['n_utterances']} utterances found"]
     lines.append(
-        f"  {'stage':<8} {'in':>9} {'done':>9} {'rejected':>9} {'dropped':>9} {'to do':>9}"
+        f"  {'stage':<10} {'in':>9} {'done':>9} {'rejected':>9} {'dropped':>9} {'to do':>9}"
     )
     for stage in counts["stages"]:
         numbers = (stage[key] for key in ("in", "done", "rejected", "dropped", "pending"))
-        lines.append(f"  {stage['stage']:<8} " + " ".join(f"{n:>9}" for n in numbers))
+        lines.append(f"  {stage['stage']:<10} " + " ".join(f"{n:>9}" for n in numbers))
     if counts["hours"] is not None:
         lines.append(f"  {counts['hours']:.2f} hours of audio extracted")
     if counts["words"]["n"]:

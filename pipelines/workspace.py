@@ -32,11 +32,14 @@ from pipelines.manifest import (
 )
 
 MODALITIES = ("audio", "video", "text", "targets")
+EMBEDDINGS = "embeddings"  # what `embed` makes of them
 IMPORTED_FROM = "imported_from"  # setting of features that were extracted elsewhere
 
 
 class Workspace:
     """Paths and input of one workspace. Raises UsageError when ``prepare`` has not made it."""
+
+    kinds: Sequence[str] = MODALITIES  # of the files in its features folder
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -202,11 +205,11 @@ def create(
             "workspace, or add --redo to replace it (later stages then want --redo too)"
         )
     write_table(path, table)
-    _remove_orphans(work, -(-len(rows) // shard_size))
+    remove_orphans(work, -(-len(rows) // shard_size))
     return "made"
 
 
-def _remove_orphans(work: Path, n_shards: int) -> None:
+def remove_orphans(work: Path, n_shards: int) -> None:
     """Deletes shards of an earlier manifest whose numbers this one no longer has."""
     for folder in ("decode", "features"):
         for path in (work / folder).glob("shard-*.*"):

@@ -40,7 +40,8 @@ def commands(folder: Path, jobs: int | None) -> list[list[str]]:
     corpora, runs = folder / "corpora", folder / "runs"
     voxceleb2, mosei = str(folder / "voxceleb2"), str(folder / "mosei")
     preset = ["--preset", "demo"]
-    stage = preset + (["--jobs", str(jobs)] if jobs else [])
+    jobs_option = ["--jobs", str(jobs)] if jobs else []
+    stage = preset + jobs_option
     pretrained, late_fusion, scratch, embeddings = (str(runs / name) for name in RUNS)
     seeds = ["--n-seeds", str(N_SEEDS)]
     return [
@@ -55,6 +56,7 @@ def commands(folder: Path, jobs: int | None) -> list[list[str]]:
         ["finetune", mosei, scratch, *seeds, *preset],
         ["finetune", mosei, embeddings, "--init", pretrained, *seeds, *preset],
         *(["evaluate", mosei, run] for run in (late_fusion, scratch, embeddings)),
+        ["embed", mosei, pretrained, str(folder / "embedded"), "--pool", "mean", *jobs_option],
         ["status", voxceleb2],
         ["status", mosei],
         ["report", str(folder / "report"), pretrained, late_fusion, scratch, embeddings],

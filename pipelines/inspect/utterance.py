@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from featurize.errors import ShardError, UsageError
 from model.config import EMOTIONS
-from pipelines.workspace import MODALITIES
+from pipelines.workspace import EMBEDDINGS, MODALITIES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,8 @@ def see(path: Path, utterance_id: str | None) -> Seen | None:
     if seen.id not in shard.index:
         raise UsageError(f"{path}: {_why_not(shard, seen.id)}")
     files = {**siblings(path), shard.modality: path}
-    for modality in MODALITIES:
+    kinds = (EMBEDDINGS,) if shard.modality == EMBEDDINGS else MODALITIES
+    for modality in kinds:
         if modality not in files:
             seen.missing[modality] = "no such file beside this one"
             continue

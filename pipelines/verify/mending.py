@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipelines.embedded import Embedded, open_workspace
 from pipelines.manifest import Table
 from pipelines.verify.check import Verification
 from pipelines.verify.one_file import Checked
@@ -19,6 +20,9 @@ def commands(work: Path, result: Verification) -> list[str]:
 
     Options that the stage was given the first time are for the user to add.
     """
+    workspace = open_workspace(work)
+    if isinstance(workspace, Embedded):
+        return _of_embeddings(workspace, result)
     made = []
     for stage in dict.fromkeys(checked.file.stage for checked in result.damaged):
         damaged = [checked for checked in result.damaged if checked.file.stage == stage]
@@ -40,6 +44,16 @@ def shard_list(numbers: Iterable[int]) -> str:
         else:
             parts.append([number, number + 1])
     return ",".join(str(a) if b == a + 1 else f"{a}:{b}" for a, b in parts)
+
+
+def _of_embeddings(workspace: Embedded, result: Verification) -> list[str]:
+    """The one command that makes its tables and its shards."""
+    if not result.damaged:
+        return []
+    numbers = [c.file.shard for c in result.damaged if c.file.shard is not None]
+    words = [*workspace.command(), *(["--shards", shard_list(numbers)] if numbers else [])]
+    is_of_other_input = any(c.is_current is False or c.file.shard is None for c in result.damaged)
+    return [shlex.join(["trimodal", *words, *(["--redo"] if is_of_other_input else [])])]
 
 
 def _prepare(work: Path, made: Table | None) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipelines.verify.one_file import Checked
 from pipelines.verify.workspace_files import WorkspaceFiles
-from pipelines.workspace import MODALITIES
+from pipelines.workspace import EMBEDDINGS, MODALITIES
 
 
 def notes_on(found: WorkspaceFiles, shards: Container[int], read: Sequence[Checked]) -> list[str]:
@@ -30,7 +30,7 @@ def _about_names(found: WorkspaceFiles) -> Iterator[str]:
 
 
 def _about_others(read: Sequence[Checked]) -> Iterator[str]:
-    for stage in ("decode", *MODALITIES):
+    for stage in ("decode", *MODALITIES, EMBEDDINGS):
         others = [
             c.file.path for c in read if c.file.stage == stage and c.differs and not c.is_damaged
         ]
@@ -45,7 +45,7 @@ def _about_others(read: Sequence[Checked]) -> Iterator[str]:
 
 def _about_absent(found: WorkspaceFiles, shards: Container[int]) -> Iterator[str]:
     """Stages that are begun, but not done; of a modality nobody began there is nothing to say."""
-    for stage in ("decode", *MODALITIES):
+    for stage in ("decode", *found.workspace.kinds):
         there = {file.shard for file in found.files if file.stage == stage}
         absent = [k for k in range(found.n_shards) if k in shards and k not in there]
         if there and absent:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from featurize.errors import ShardError
-from pipelines.workspace import MODALITIES, Workspace
+from pipelines.workspace import EMBEDDINGS, MODALITIES, Workspace
 
 _SHARD = re.compile(
-    rf"shard-(?P<number>[0-9]{{5,}})\.(?P<kind>{'|'.join(MODALITIES)}|jsonl)(\.h5)?"
+    rf"shard-(?P<number>[0-9]{{5,}})\.(?P<kind>{'|'.join((*MODALITIES, EMBEDDINGS))}|jsonl)(\.h5)?"
 )
 
 
@@ -64,7 +64,7 @@ def list_files(workspace: Workspace) -> WorkspaceFiles:
         elif path.parent.name in ("decode", "features") and path not in known:
             is_misread = path.parent.name == "features" and _looks_like_features(path)
             (found.misread if is_misread else found.strangers).append(path)
-    order = ("prepare", "decode", "select", *MODALITIES)
+    order = ("prepare", "decode", "select", *workspace.kinds)
     found.files.sort(key=lambda file: (order.index(file.stage), file.shard or 0))
     return found
 
@@ -83,7 +83,8 @@ def _shard_files(workspace: Workspace) -> Iterator[StageFile]:
             continue
         stage = "decode" if match["kind"] == "jsonl" else match["kind"]
         number = int(match["number"])
-        if path == workspace.output_path(number, stage):
+        is_of_a_stage = stage in ("decode", *workspace.kinds)
+        if is_of_a_stage and path == workspace.output_path(number, stage):
             yield StageFile(path, stage, number, 0)
 
 

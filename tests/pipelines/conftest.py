@@ -181,7 +181,7 @@ def write_exchanged(
     }  # fmt: skip
     cut = {"shard_size": 4, "seed": 0, "settings": {}}
     create(work, "mosei", work / "corpus", list(utterances.values()), [], **cut)
-    transcripts = {utterance_id: f"word {i} and word" for i, utterance_id in enumerate(ids)}
+    transcripts = {name: f"word {chr(97 + i)} and word" for i, name in enumerate(ids)}
     arrays = {utterance_id: _random_arrays(rng) for utterance_id in ids}
     for i, modality in enumerate(("audio", "video", "text")):
         del arrays[ids[2 * i]][modality], arrays[ids[-1]][modality]

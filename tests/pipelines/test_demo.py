@@ -35,7 +35,7 @@ for words in commands(folder, 2):
 def run_command(words: list[str]) -> None:
     from pipelines.cli import main
 
-    if words[0] in ("decode", "extract"):  # a few utterances, three of them broken
+    if words[0] in ("decode", "extract", "embed"):  # a few utterances, three of them broken
         words = [*words, "--max-reject-share", "1"]
     main.main(words, prog_name="trimodal", standalone_mode=False)
 
@@ -65,6 +65,8 @@ def test_the_demo_ends_with_three_tables_and_can_be_run_again(
     for run in ("late-fusion", "scratch", "embeddings"):
         evaluation = json.loads((tmp_path / "runs" / run / "evaluation.json").read_text())
         assert evaluation["over_runs"]["n"] == 3
+    embedded = workspace_status(tmp_path / "embedded")["stages"][-1]
+    assert embedded["stage"] == "embeddings" and embedded["done"] and not embedded["pending"]
     before = files(tmp_path)
     run_demo(tmp_path, 2, run_command, size=SMALL)
     assert files(tmp_path) == before

@@ -139,6 +139,9 @@ def test_kept_decisions_give_the_reported_scores(trained):
     happy = record["test"]["A+V+T"]["per_emotion"]["happy"]
     assert weighted_accuracy(kept["labels"][:, 0], kept["wa"][:, 0]) == happy["wa"]
     assert weighted_f1(kept["labels"][:, 0], kept["f1"][:, 0]) == happy["f1"]
+    assert len(kept["dev_ids"]) == FOLDS.count("dev")
+    chosen = choose_threshold(kept["dev_scores"][:, 0], kept["dev_labels"][:, 0], weighted_accuracy)
+    assert chosen == happy["threshold_wa"]
 
 
 @pytest.mark.parametrize("condition", ["A", "A+V", "A+T"])
