@@ -74,7 +74,7 @@ def prepare_embedding(
     from model.checkpoint import CONFIG, read_json
     from model.embedding import weights_for
     from model.store import FeatureStore
-    from model.train import choose_device
+    from model.world import choose_device
 
     refuse_other_folder(out, work)
     chosen = str(choose_device(device))

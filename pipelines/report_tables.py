@@ -9,6 +9,7 @@ from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION, Run
 UNKNOWN = "-"
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 CONDITIONS = ("A", "A+V", "A+T", "A+V+T")
+BY_EMOTION = (*(emotion.capitalize() for emotion in EMOTIONS), "Average")
 FROM_MULTITASK = "Embeddings from the Multi-task model"
 
 # Khare et al. 2020: WA and F1 of each emotion, then their average, in per cent, as printed.
@@ -54,12 +55,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """``groups`` are the column heads; each spans two columns, WA and F1."""
+    """``groups`` are the column heads; each spans a column a measure."""
 
     number: int
     title: str
     groups: tuple[str, ...]
     rows: tuple[Row, ...]
+    measures: tuple[str, ...] = ("WA", "F1")
 
     @property
     def notes(self) -> list[str]:
@@ -69,12 +71,11 @@ class Table:
 
 def tables(runs: Sequence[Run]) -> list[Table]:
     """The three tables with the rows that ``runs`` allow, and "-" where there are none."""
-    by_emotion = (*(emotion.capitalize() for emotion in EMOTIONS), "Average")
     return [
         Table(
             1,
             "Baseline results on the CMU-MOSEI dataset. TF is the transformer-based model",
-            by_emotion,
+            BY_EMOTION,
             (
                 *_paper(PAPER_1),
                 *_ours(runs, LATE_FUSION, "Late Fusion"),
@@ -84,7 +85,7 @@ def tables(runs: Sequence[Run]) -> list[Table]:
         Table(
             2,
             "Weighted accuracy and F1-score with embeddings learned on the VoxCeleb2 dataset",
-            by_emotion,
+            BY_EMOTION,
             (
                 *_paper(PAPER_2),
                 *_ours(runs, BASELINE, "Baseline"),

@@ -50,6 +50,25 @@ ABLATION = (
     "chosen on dev under the same ablation (the paper does not say).",
     f"{PAPER}, section 5.3",
 )
+RANKING = (
+    (
+        "Average precision",
+        "the sum over thresholds of precision times the gain in recall; guessing reaches the share "
+        "of present.",
+        "scikit-learn's average_precision_score",
+    ),
+    (
+        "ROC AUC",
+        "how often a segment that shows the emotion outscores one that does not; guessing: 50.",
+        "Fawcett, Pattern Recognition Letters 2006",
+    ),
+    (
+        "F1 of present",
+        "2 TP / (2 TP + FP + FN), at the threshold that dev chose for F1; always guessing "
+        "“absent” scores 0.",
+        "van Rijsbergen, Information Retrieval, 1979",
+    ),
+)
 
 
 @dataclass(frozen=True)
