@@ -1,14 +1,7 @@
 """Scores of sentiment, a number in [-3, 3], as the Multimodal Transformer counts them. Pure NumPy.
 
-With predictions y and truths t of n segments (Tsai et al. 2019, section 4.1; src/eval_metrics.py of
-its code):
-
-    MAE     mean |y - t|
-    Corr    Pearson's correlation of y and t
-    Acc-7   share of segments where y and t, clipped to [-3, 3], round to the same whole number
-    Acc-5   the same, clipped to [-2, 2]
-    Acc-2   share where y > 0 just where t > 0, of the segments whose t is not 0
-    F1-2    F1 of these decisions, weighted by class support
+Sources and formulas are in ``DEFINITIONS``, to be printed beside the figures: with predictions y
+and truths t of n segments.
 
 Halves round to the even number, as NumPy rounds. Papers also count Acc-2 and F1-2 over all
 segments, t = 0 being "not positive": the names that end in ``_with_zero``. F1 is the one score in
@@ -19,6 +12,22 @@ import numpy as np
 
 from featurize.errors import TrainError
 from model.metrics import weighted_f1
+
+_SOURCE = "Tsai et al. 2019, section 4.1; src/eval_metrics.py of its code"
+_ALL = "the same over all segments, 0 counting as not positive"
+DEFINITIONS = {
+    name: {"name": title, "definition": definition, "source": _SOURCE}
+    for name, title, definition in (
+        ("mae", "MAE", "mean |y - t|; lower is better"),
+        ("correlation", "Corr", "Pearson's correlation of y and t"),
+        ("accuracy_7", "Acc-7", "share where y and t, held to [-3, 3], round to the same number"),
+        ("accuracy_5", "Acc-5", "the same, held to [-2, 2]"),
+        ("accuracy_2", "Acc-2", "share where y > 0 just where t > 0, of the segments with t not 0"),
+        ("f1_2", "F1-2", "F1 of these decisions, weighted by class support"),
+        ("accuracy_2_with_zero", "Acc-2, with 0", _ALL),
+        ("f1_2_with_zero", "F1-2, with 0", _ALL),
+    )
+}
 
 
 def sentiment_scores(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:

@@ -305,6 +305,25 @@ def pretrain(
     show_default=True,
 )
 @click.option(
+    "--task", type=click.Choice(["emotion", "sentiment"]), default="emotion", show_default=True
+)
+@click.option(
+    "--weights",
+    metavar="A,V,T|learned",
+    help="Of audio, video and text in the encoder's sum: numbers such as 0.4,0.4,0.2, "
+    "or learned [default: equal].",
+)
+@click.option(
+    "--train-fraction",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Train on this share of the labelled segments [default: all].",
+)
+@click.option(
+    "--fraction-seed",
+    type=click.IntRange(0),
+    help="Which share: of one seed a smaller one is part of a larger [default: 0].",
+)
+@click.option(
     "--n-seeds",
     type=click.IntRange(1),
     default=10,
@@ -316,10 +335,11 @@ def pretrain(
 @settings_options
 @redo_option
 def finetune(
-    work: Path, run: Path, init: Path | None, kind: str, n_seeds: int, max_epochs: int | None,
+    work: Path, run: Path, init: Path | None, kind: str, task: str, weights: str | None,
+    train_fraction: float | None, fraction_seed: int | None, n_seeds: int, max_epochs: int | None,
     device: str, preset: str, config_file: Path | None, redo: bool,
 ) -> None:  # fmt: skip
-    """Train emotion models on CMU-MOSEI, one a seed.
+    """Train models of emotions, or of sentiment, on CMU-MOSEI: one a seed.
 
     \b
     Example: trimodal finetune work/mosei runs/embeddings --init runs/pretrained
@@ -328,12 +348,15 @@ def finetune(
     from pipelines.progress import epoch_bar
 
     model, train = launch.training_settings(
-        work, "finetune", preset, config_file, max_epochs=max_epochs
-    )
+        work, "finetune", preset, config_file, max_epochs=max_epochs,
+        train_fraction=train_fraction, fraction_seed=fraction_seed,
+    )  # fmt: skip
+    if weights is not None:
+        model = launch.with_weights(model, kind, weights)
     with epoch_bar(f"finetune {kind}") as progress:
         summary = train_models(
-            work, run, kind=kind, init=init, seeds=range(n_seeds), model=model, train=train,
-            redo=redo, device=device, progress=progress,
+            work, run, kind=kind, task=task, init=init, seeds=range(n_seeds), model=model,
+            train=train, redo=redo, device=device, progress=progress,
         )  # fmt: skip
     launch.tell(
         f"{run}: {summary['status']}; {n_seeds} runs on {summary['n_train']} segments"
@@ -357,11 +380,7 @@ def evaluate(work: Path, run: Path, device: str, redo: bool) -> None:
 
     with step_bar("evaluate") as progress:
         result = score(work, run, device=device, redo=redo, progress=progress)
-    average = result["test"]["A+V+T"]["average"]
-    click.echo(
-        f"{run}: best seed {result['best_seed']}; on test, averages over the emotions: "
-        f"WA {launch.percent(average['wa'])}, weighted F1 {launch.percent(average['f1'])}"
-    )
+    click.echo(f"{run}: best seed {result['best_seed']}; {launch.on_test(result)}")
 
 
 @main.command()

@@ -97,7 +97,7 @@ def test_evaluation_has_every_figure_of_the_tables(trained):
         work, run, device="cpu", n_bootstrap=50, progress=lambda *step: steps.append(step)
     )
     assert record == json.loads((run / "evaluation.json").read_text())
-    assert set(record["test"]) == {"A", "A+V", "A+T", "A+V+T"}
+    assert set(record["test"]) == {"A", "V", "T", "A+V", "A+T", "V+T", "A+V+T"}
     assert record["best_seed"] in record["seeds"] == [0, 1]
     for figures in record["test"].values():
         assert set(figures["per_emotion"]) == set(EMOTIONS)
@@ -108,8 +108,8 @@ def test_evaluation_has_every_figure_of_the_tables(trained):
         assert 0 <= figures["average"]["f1"] <= 1
     assert record["over_runs"]["n"] == 2
     assert record["over_runs"]["wa_std"] is not None
-    assert [step[0] for step in steps] == list(range(7))
-    assert {step[1] for step in steps} == {6}
+    assert [step[0] for step in steps] == list(range(4))
+    assert {step[1] for step in steps} == {3}
 
 
 def test_an_absent_emotion_is_undefined_with_its_reason(trained):
@@ -123,10 +123,11 @@ def test_an_absent_emotion_is_undefined_with_its_reason(trained):
     assert "fear" in record["test"]["A+V+T"]["average"]["undefined"]
 
 
-def test_late_fusion_is_scored_with_all_modalities_and_one_run_has_no_spread(trained):
+def test_late_fusion_has_the_same_protocol_and_one_run_has_no_spread(trained):
     work, _, run = trained
     record = evaluate(work, run, device="cpu", n_bootstrap=20)
-    assert list(record["test"]) == ["A+V+T"]
+    assert set(record["test"]) == {"A", "V", "T", "A+V", "A+T", "V+T", "A+V+T"}
+    assert record["runs"][0]["modality_weights"] is None
     assert record["over_runs"]["wa_std"] is None
     assert record["over_runs"]["undefined"]
 
