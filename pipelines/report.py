@@ -17,11 +17,11 @@ from featurize.atomic import write_text
 from featurize.errors import TrimodalError, UsageError
 from pipelines.report_compare import compare
 from pipelines.report_drawing import Picture
+from pipelines.report_further_tables import further_tables
 from pipelines.report_latex import latex
 from pipelines.report_markdown import markdown
 from pipelines.report_page import Findings, Status, render, works_of
 from pipelines.report_predictions import all_predicted
-from pipelines.report_ranking import ranking_table
 from pipelines.report_rates import precision_recall, roc, thresholds
 from pipelines.report_runs import BASELINE, EMBEDDINGS, PRETRAINING, Run, read_run
 from pipelines.report_screen import print_tables
@@ -46,7 +46,8 @@ def write_report(
     if not runs:
         raise UsageError("no runs given; name the folders that pretrain and finetune wrote")
     found = [read_run(path) for path in runs]
-    made = [table for table in (*tables(found), ranking_table(found)) if table]
+    emotional, sentimental = _by_task(found)
+    made = [*tables(emotional), *further_tables(emotional, sentimental)]
     findings = _findings(found, status_of, out / "cache")
     said = findings.said[: 2 if is_toy(findings.sources, findings.statuses) else 0]
     write_text(out / "tables.md", markdown(made, said))
@@ -59,19 +60,28 @@ def write_report(
 def _findings(runs: Sequence[Run], status_of: Callable[[Path], Status], cache: Path) -> Findings:
     statuses = _statuses(runs, status_of)
     sources = [read_source(work) for work in works_of(runs)]
-    systems = all_predicted(runs)
+    emotional, _ = _by_task(runs)
+    systems = all_predicted(emotional)
     shown = system_to_show(systems)
-    maps, unmapped = _maps(runs, cache)
+    maps, unmapped = _maps(emotional, cache)
     return Findings(
         differences=compare(systems),
         over_thresholds=_those(roc(systems), precision_recall(systems)),
         dev_thresholds=_those(*map(thresholds, systems)),
-        spread=spread(runs),
+        spread=spread(emotional),
         maps=maps,
         worst=(shown.run.name, worst_segments(shown)) if shown else ("", ()),
         statuses=statuses,
         sources=sources,
         said=[*caveats(runs, sources, statuses), *unmapped],
+    )
+
+
+def _by_task(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Those of the emotions, with pretraining, and those of sentiment."""
+    return (
+        [run for run in runs if run.task != "sentiment"],
+        [run for run in runs if run.task == "sentiment"],
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.report_drawing import INK, LINES, Picture, number, panel, svg
-from pipelines.report_runs import PRETRAINING, Run
+from pipelines.report_runs import Run
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,15 @@ FINETUNING_PANELS = (
     Panel("weighted accuracy, dev", ("dev_wa",)),
     Panel("weighted F1, dev", ("dev_f1",)),
 )
+SENTIMENT_PANELS = (
+    Panel("loss", ("train_loss", "dev_loss"), ("train", "dev")),
+    Panel("correlation, dev", ("dev_correlation",)),
+)
+PANELS = {
+    "pretraining": PRETRAINING_PANELS,
+    "emotion": FINETUNING_PANELS,
+    "sentiment": SENTIMENT_PANELS,
+}
 
 
 def curves(run: Run) -> Picture | None:
@@ -37,10 +46,10 @@ def curves(run: Run) -> Picture | None:
     logs = [lines for lines in run.logs.values() if lines]
     if not logs:
         return None
-    panels = PRETRAINING_PANELS if run.role == PRETRAINING else FINETUNING_PANELS
-    drawn = tuple(_curve(one, logs, f"{run.path} {one.title}") for one in panels)
+    drawn = tuple(_curve(one, logs, f"{run.path} {one.title}") for one in PANELS[run.task])
     n_seeds = f", {len(logs)} random initialisations" if len(logs) > 1 else ""
-    return Picture(f"{run.name}: {run.role}{n_seeds}", panels=drawn)
+    of_task = ", for sentiment" if run.task == "sentiment" else ""
+    return Picture(f"{run.name}: {run.role}{of_task}{n_seeds}", panels=drawn)
 
 
 def _curve(one: Panel, logs: Sequence[Sequence[dict[str, Any]]], salt: str) -> str:

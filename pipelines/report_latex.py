@@ -32,6 +32,7 @@ def escape(text: str) -> str:
 def _table(table: Table) -> str:
     n_measures, n_cells = len(table.measures), len(table.groups) * len(table.measures)
     lines = [
+        *(f"% {term}: {said} {source}" for term, said, source in table.definitions),
         r"\begin{table*}[t]",
         r"\centering\footnotesize\setlength{\tabcolsep}{2.5pt}",
         rf"\caption{{{escape(table.title)}.}}",
@@ -69,11 +70,8 @@ def _body(rows: Sequence[Row]) -> list[str]:
 
 
 def _row(row: Row) -> list[str]:
-    if row.source == "spread":
-        cells = [rf"{{\tiny {_figure(cell)}}}" if cell.text else "" for cell in row.cells]
-        return [_line([rf"{{\scriptsize {escape(row.label)}}}", *cells])]
-    told = {"paper": "paper", "ours": row.run}[row.source]
-    label = rf"\raggedright {escape(row.label)} {{\scriptsize ({escape(told)})}}"
+    label, told = escape(row.label), {"paper": " (paper)", "ours": f" ({escape(row.run)})"}
+    label = rf"\raggedright {label}{{\scriptsize{told.get(row.source, '')}}}"
     lines = [_line([label, *map(_figure, row.cells)])]
     if any(cell.interval for cell in row.cells):
         lines.append(_line(["", *(rf"{{\tiny {escape(cell.interval)}}}" for cell in row.cells)]))

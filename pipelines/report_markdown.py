@@ -33,6 +33,10 @@ def _table(table: Table) -> str:
         *(_line([_label(row), *(_cell(cell, row) for cell in row.cells)]) for row in table.rows),
         "",
         *(f"{escape(note)}.  " for note in table.notes),
+        *(
+            f"- {escape(term)}: {escape(said)} *{escape(by)}*"
+            for term, said, by in table.definitions
+        ),
     ]
     return "\n".join(lines) + "\n"
 

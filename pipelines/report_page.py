@@ -17,7 +17,7 @@ from pipelines.report_figures import all_curves, likelihoods
 from pipelines.report_frames import frames
 from pipelines.report_runs import Run
 from pipelines.report_tables import EMOTIONS, Table, interval_text, percent
-from pipelines.report_text import ABLATION, DEFINITIONS, RANKING, Source, flat, is_toy
+from pipelines.report_text import Source, flat, is_toy
 from pipelines.report_worst import WorstSegment
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -64,9 +64,7 @@ def render(runs: Sequence[Run], made: Sequence[Table], found: Findings) -> str:
         runs=runs,
         tables=made,
         emotions=EMOTIONS,
-        definitions=DEFINITIONS,
-        ablation=ABLATION,
-        ranking=RANKING,
+        evaluated=[run for run in runs if run.evaluation and run.task == "emotion"],
         found=found,
         is_toy=is_toy(found.sources, found.statuses),
         curves=curves,
@@ -83,13 +81,10 @@ def _sections(
 ) -> list[tuple[str, str]]:
     """Anchor and title of each part that the page has, for the list at its top."""
     parts = {
-        "baselines": ("Baselines", True),
-        "embeddings": ("Embeddings", True),
-        "ablation": ("Ablation", True),
-        "threshold-free": ("Without a threshold", len(made) > 3),
+        **{f"table-{table.number}": (table.heading, True) for table in made},
         "thresholds": ("Thresholds", bool(found.dev_thresholds)),
         "spread": ("Run to run", found.spread is not None),
-        "runs": ("Every run", any(run.evaluation for run in runs)),
+        "runs": ("Every run", any(run.evaluation and run.task == "emotion" for run in runs)),
         "map": ("Map", bool(found.maps)),
         "worst": ("Most wrong", bool(found.worst[1])),
         "training": ("Training", has_curves),

@@ -21,6 +21,9 @@ def print_tables(made: Sequence[Table], said: Sequence[str] = (), screen: Any = 
         console.width = SCREEN_COLUMNS
     for table in made:
         console.print(_grid(table))
+    for term, definition, source in dict.fromkeys(d for t in made for d in t.definitions):
+        console.print(Text(f"{term}: {definition} [{source}]"), style="dim")
+    console.print()
     for line in said:
         console.print(Text(f"Note: {line}\n"))
 
@@ -50,10 +53,10 @@ def _label(row: Row) -> str:
 
 
 def _cells(row: Row, n_measures: int) -> list[str]:
-    between = "\n" if row.source == "spread" else " "
     texts = [cell.text for cell in row.cells]
-    return [between.join(group) for group in _grouped(texts, n_measures)]
-
-
-def _grouped(texts: list[str], size: int) -> list[list[str]]:
-    return [texts[start : start + size] for start in range(0, len(texts), size)]
+    cells = [" ".join(texts[k : k + n_measures]) for k in range(0, len(texts), n_measures)]
+    if row.source != "spread" or not any(cell.interval for cell in row.cells):
+        return cells
+    small = [cell.interval.replace(" ", "") for cell in row.cells]
+    below = [" ".join(small[k : k + n_measures]) for k in range(0, len(small), n_measures)]
+    return ["\n".join(pair) for pair in zip(cells, below, strict=True)]

@@ -138,7 +138,8 @@ def test_page_holds_the_papers_rows_and_ours(all_runs, tmp_path):
     assert ours[1] == "60.050.0–65.0"
     assert ours[11:13] == ["-", "-"]
     assert ours[13] == "61.250.0–70.0"
-    assert any("60.0 ± 1.0" in cell for row in found.rows for cell in row)
+    spread = next(row for row in found.rows if row and row[0] == "mean ± std of 2 runs")
+    assert spread[-2:] == ["60.0± 1.0", "70.0± 2.0"]
     assert "nobody is afraid" in page.read_text()
     shown = console.file.getvalue()
     assert "Table 1" in shown and "Table 2" in shown and "Table 3" in shown
