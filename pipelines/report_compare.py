@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from pipelines.report_runs import BASELINE, EMBEDDINGS, Run
+from pipelines.report_predictions import Predicted
+from pipelines.report_runs import BASELINE, EMBEDDINGS
 from pipelines.report_tables import EMOTIONS
 
 N_RESAMPLES = 2000
@@ -23,29 +22,29 @@ class Difference:
     p_value: float | None
 
 
-def compare(runs: Sequence[Run]) -> list[Difference]:
+def compare(systems: Sequence[Predicted]) -> list[Difference]:
     """Paired bootstrap of the first embeddings run against the first baseline.
 
     Empty when one of them is missing, not evaluated, or scored on other test segments.
     """
-    pair = [_kept(runs, role) for role in (EMBEDDINGS, BASELINE)]
-    ours, theirs = pair
-    if ours is None or theirs is None or list(ours["ids"]) != list(theirs["ids"]):
+    first = {system.run.role: system for system in reversed(systems)}
+    ours, theirs = first.get(EMBEDDINGS), first.get(BASELINE)
+    if ours is None or theirs is None or list(ours.test.ids) != list(theirs.test.ids):
         return []
     return [found for metric in ("wa", "f1") for found in _differences(ours, theirs, metric)]
 
 
-def _differences(ours: Any, theirs: Any, name: str) -> list[Difference]:
+def _differences(ours: Predicted, theirs: Predicted, name: str) -> list[Difference]:
     import numpy as np
 
     from model.bootstrap import bootstrap, interval, paired_p_value, resamples
     from model.metrics import weighted_accuracy, weighted_f1
 
     metric = {"wa": weighted_accuracy, "f1": weighted_f1}[name]
-    labels = ours["labels"]
+    labels = ours.test.labels
     once = np.ones((1, len(labels)), np.float32)  # every segment drawn once: the figure itself
     times = np.concatenate([once, resamples(len(labels), N_RESAMPLES, SEED)])
-    values = [bootstrap(labels, system[name], metric, times) for system in (ours, theirs)]
+    values = [bootstrap(labels, system.decided[name], metric, times) for system in (ours, theirs)]
     defined = ~np.isnan(values[0][0])
     if not defined.any():
         return []
@@ -61,15 +60,3 @@ def _differences(ours: Any, theirs: Any, name: str) -> list[Difference]:
         )
         for emotion, (a, b) in columns.items()
     ]
-
-
-def _kept(runs: Sequence[Run], role: str) -> Any:
-    paths = [run.path / "predictions.npz" for run in runs if run.role == role and run.evaluation]
-    return _load(paths[0]) if paths and paths[0].is_file() else None
-
-
-def _load(path: Path) -> dict[str, Any]:
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in ("ids", "labels", "wa", "f1")}

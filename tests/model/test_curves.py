@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn_metrics
@@ -15,6 +15,7 @@ SCORES = arrays(np.float32, 30, elements=st.integers(0, 12).map(lambda k: k / 16
 LABELS = arrays(bool, 30).filter(lambda labels: 0 < labels.sum() < len(labels))
 
 
+@settings(max_examples=50, deadline=None)
 @given(SCORES, LABELS)
 def test_roc_curve_is_scikit_learns(scores, labels):
     fpr, tpr = roc_curve(scores, labels)
@@ -24,6 +25,7 @@ def test_roc_curve_is_scikit_learns(scores, labels):
     assert np.trapezoid(tpr, fpr) == pytest.approx(roc_auc(scores, labels))
 
 
+@settings(max_examples=50, deadline=None)
 @given(SCORES, LABELS)
 def test_precision_recall_curve_is_scikit_learns(scores, labels):
     recall, precision = precision_recall_curve(scores, labels)
@@ -34,6 +36,7 @@ def test_precision_recall_curve_is_scikit_learns(scores, labels):
     assert area == pytest.approx(average_precision(scores, labels))
 
 
+@settings(max_examples=50, deadline=None)
 @given(SCORES, LABELS)
 def test_threshold_curve_is_the_metric_at_each_threshold_and_peaks_where_chosen(scores, labels):
     thresholds, values = threshold_curve(scores, labels, weighted_accuracy)

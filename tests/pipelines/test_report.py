@@ -16,6 +16,7 @@ from pipelines.report import write_report
 from pipelines.report_compare import compare
 from pipelines.report_figures import curves, likelihoods
 from pipelines.report_frames import jpeg
+from pipelines.report_predictions import all_predicted
 from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION, PRETRAINING, read_run
 from pipelines.report_text import Source, caveats, is_toy
 
@@ -57,6 +58,16 @@ def write_run(folder, kind="crossmodal", init=None, name=None, scored=True, log=
     if scored:
         (path / "evaluation.json").write_text(json.dumps(evaluation(kind)))
     return path
+
+
+def write_predictions(path, labels, scores=None, **decided):
+    """RUN/predictions.npz as ``evaluate`` leaves it, dev being the same as test."""
+    ids = np.arange(len(labels)).astype(str)
+    scores = np.full(labels.shape, 0.5, np.float32) if scores is None else scores
+    for name in ("wa", "f1"):
+        decided.setdefault(name, scores >= 0.5)
+    dev = {"dev_ids": ids, "dev_labels": labels, "dev_scores": scores}
+    np.savez(path, ids=ids, labels=labels, scores=scores, **decided, **dev)
 
 
 def write_pretraining(folder):
@@ -127,7 +138,8 @@ def test_page_holds_the_papers_rows_and_ours(all_runs, tmp_path):
     assert ours[1] == "60.050.0–65.0"
     assert ours[11:13] == ["-", "-"]
     assert ours[13] == "61.250.0–70.0"
-    assert any("60.0 ± 1.0" in cell for row in found.rows for cell in row)
+    spread = next(row for row in found.rows if row and row[0] == "mean ± std of 2 runs")
+    assert spread[-2:] == ["60.0± 1.0", "70.0± 2.0"]
     assert "nobody is afraid" in page.read_text()
     shown = console.file.getvalue()
     assert "Table 1" in shown and "Table 2" in shown and "Table 3" in shown
@@ -137,7 +149,8 @@ def test_page_holds_the_papers_rows_and_ours(all_runs, tmp_path):
 
 def test_page_needs_no_other_file_and_no_network(all_runs, tmp_path):
     text = write_report(tmp_path / "out", all_runs, status_of, screen=screen()).read_text()
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["index.html"]
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert names == {"index.html", "tables.md", "tables.tex"}
     tags = _Page(text).tags
     assert not {tag for tag, _ in tags} & {"script", "link", "iframe", "object", "embed", "base"}
     for _, attributes in tags:
@@ -237,8 +250,8 @@ def test_paired_comparison_sees_a_system_that_is_right_more_often(all_runs):
     for name, share_wrong in (("scratch", 0.4), ("embeddings", 0.2)):
         decided = labels ^ (rng.random(labels.shape) < share_wrong)
         path = next(run for run in all_runs if run.name == name) / "predictions.npz"
-        np.savez(path, ids=np.arange(300).astype(str), labels=labels, wa=decided, f1=decided)
-    found = compare([read_run(path) for path in all_runs])
+        write_predictions(path, labels, wa=decided, f1=decided)
+    found = compare(all_predicted([read_run(path) for path in all_runs]))
     assert [one.emotion for one in found[:6]] == [*rt.EMOTIONS[:5], "average"]
     average = found[5]
     assert average.value == pytest.approx(0.2, abs=0.06)
