@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import Result
 
 from featurize.errors import StaleError, StoppedError, TrainError, UsageError
 from model import checkpoint
@@ -242,3 +243,28 @@ def test_refused_settings_leave_the_run_s_description(
         with pytest.raises(StaleError):
             finetune(features, tmp_path, **arguments, **other)
         assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_the_command_s_options_are_those_of_the_run(exchanged, trimodal, tmp_path: Path) -> None:
+    def run(name: str, *options: object) -> Result:
+        usual = ("--n-seeds", 1, "--max-epochs", 1, "--preset", "demo", "--device", "cpu")
+        return trimodal("finetune", exchanged.work, tmp_path / name, *options, *usual)
+
+    few = ("--train-fraction", 0.5, "--fraction-seed", 3)
+    result = run("fixed", "--weights", "0.4,0.4,0.2", *few, "--task", "sentiment")
+    assert result.exit_code == 0, result.output
+    config = checkpoint.read_json(tmp_path / "fixed" / "seed-00" / checkpoint.CONFIG)
+    assert config["model"]["finetune_weights"] == [0.4, 0.4, 0.2]
+    assert (config["task"], config["fold_sizes"]["train"]) == ("sentiment", 2)
+    assert (config["train"]["train_fraction"], config["train"]["fraction_seed"]) == (0.5, 3)
+    assert run("learned", "--weights", "learned").exit_code == 0
+    assert load_model(tmp_path / "learned" / "seed-00").learned is not None
+    for options, said in (
+        (("--weights", "equal"), "three numbers, or learned"),
+        (("--weights", "1,2"), "three weights"),
+        (("--weights", "1,2,3", "--model", "late-fusion"), "leave out --weights"),
+        (("--train-fraction", 0), "train-fraction"),
+    ):
+        result = run("bad", *options)
+        assert result.exit_code == 2 and said in result.output, result.output
+    assert not (tmp_path / "bad").exists()
