@@ -25,6 +25,8 @@ _STYLES = {
 }
 # So that lines are told apart without colour too; the page's keys have the same.
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+GLYPHS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "★")  # the same in the page's keys
 PANEL_INCHES = (3.5, 2.3)
 SMALL_INCHES = (2.3, 2.2)
 
@@ -33,14 +35,15 @@ SMALL_INCHES = (2.3, 2.2)
 class Picture:
     """<svg> elements to be put into the page as they are, or a data: address of an image.
 
-    ``key`` names the lines or marks by their number, from the first; ``is_small`` panels stand
-    closer together.
+    ``key`` names the lines by their number, from the first, or, with ``marks``, those marks;
+    ``is_small`` panels stand closer together.
     """
 
     caption: str
     panels: tuple[str, ...] = ()
     source: str = ""
     key: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
     is_small: bool = False
 
 

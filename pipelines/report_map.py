@@ -12,7 +12,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.config import EMOTIONS
-from pipelines.report_drawing import FAINT, LINES, SMALL_INCHES, Picture, panel, svg
+from pipelines.report_drawing import (
+    FAINT,
+    GLYPHS,
+    LINES,
+    MARKERS,
+    SMALL_INCHES,
+    Picture,
+    panel,
+    svg,
+)
 from pipelines.report_points import N_SPEAKERS, Points
 from pipelines.report_runs import PRETRAINING
 
@@ -20,8 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # told apart without colour too
 
 
 def embedding_map(points: Points) -> Picture:
@@ -92,21 +99,23 @@ def _by_speaker(points: Points, at: np.ndarray, axes: str) -> Picture:
     figure, ax = _plane("", (5.2, 3.6))
     for number, name in enumerate(names):
         here = at[speakers == name]
-        _scatter(ax, here, LINES[number], MARKERS[number], 22)
+        _scatter(ax, here, LINES[number], MARKERS[number], 26)
     found, chance = same_neighbour(points.vectors, speakers)
     caption = (
         f"{points.run.name}: utterances of {len(names)} speakers. {axes} By cosine in all "
         f"dimensions, {found:.0%} of them have a nearest neighbour of the same speaker; by chance "
         f"it would be {chance:.0%}."
     )
-    return Picture(caption, (svg(figure, f"map {points.run.path}"),), key=tuple(names))
+    drawn = (svg(figure, f"map {points.run.path}"),)
+    return Picture(caption, drawn, key=tuple(names), marks=GLYPHS)
 
 
 def _emotion(points: Points, at: np.ndarray, k: int) -> str:
     present = points.emotions[:, k]
     figure, ax = _plane(EMOTIONS[k].capitalize(), SMALL_INCHES)
-    _scatter(ax, at[~present], FAINT, "o", 7)
-    _scatter(ax, at[present], LINES[1], "o", 9)
+    size = 14 if len(at) < 200 else 7
+    _scatter(ax, at[~present], FAINT, "o", size)
+    _scatter(ax, at[present], LINES[1], "s", size)
     return svg(figure, f"map {points.run.path} {EMOTIONS[k]}")
 
 

@@ -85,7 +85,9 @@ def _draw_threshold_curve(ax: Axes, dev: Scores, k: int, metric: Metric, line: i
         _say(ax, "one class only in dev")
         return
     x, y = thinned(curve, N_POINTS)
-    ax.plot(x, y, drawstyle="steps-pre", lw=1.3, color=LINES[line], ls=DASHES[line])
+    # Below the first threshold all are present, above the last none.
+    whole = [0.0, *x, 1.0], [y[0], *y, y[-1]]
+    ax.plot(*whole, drawstyle="steps-pre", lw=1.3, color=LINES[line], ls=DASHES[line])
     chosen = choose_threshold(scores, labels, metric)
     reached = metric(labels, scores >= chosen) or 0.0
     ax.plot([chosen], [reached], "o", ms=4.5, color=LINES[line])
