@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from featurize.errors import TrimodalError, UsageError
-from pipelines import __version__, cli_embed, cli_exchange, cli_store, launch
+from pipelines import __version__, cli_compare, cli_embed, cli_exchange, cli_store, launch
 from pipelines.options import (
     FILE,
     FOLDER,
@@ -441,6 +441,7 @@ def demo(folder: Path, jobs: int | None) -> None:
     run_demo(folder, jobs, run_command)
 
 
+main.add_command(cli_compare.compare)
 main.add_command(cli_embed.embed)
 main.add_command(cli_store.verify)
 main.add_command(cli_store.inspect)

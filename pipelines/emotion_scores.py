@@ -71,6 +71,13 @@ def choose_thresholds(dev: Predictions) -> Thresholds:
     return Thresholds(chosen, notes)
 
 
+def thresholds_of(figures: Record) -> Thresholds:
+    """Those that ``score`` told: of one condition of an evaluation."""
+    own = figures["per_emotion"]
+    of = {m: np.array([own[e][f"threshold_{m}"] for e in EMOTIONS]) for m in METRICS}
+    return Thresholds(of, {})
+
+
 def rank(averages: Mapping[str, float | None]) -> float:
     """How good a run is by its figures on dev: the mean of WA and F1 (section 5 of the paper)."""
     defined = [value for value in (averages["wa"], averages["f1"]) if value is not None]
@@ -83,7 +90,7 @@ def figures(predictions: Predictions, thresholds: Thresholds) -> Record:
     The averages are over the emotions of which there are segments with and segments without.
     """
     decided = {name: thresholds.decide(predictions, name) for name in METRICS}
-    per_emotion = {}
+    per_emotion: Record = {}
     for k, emotion in enumerate(EMOTIONS):
         scores, labels = predictions.scores[:, k], predictions.labels[:, k]
         values = {name: metric(labels, decided[name][:, k]) for name, metric in METRICS.items()}

@@ -170,3 +170,42 @@ def test_damaged_runs_end_in_one_line(pretrained, tmp_path):
     (run / "best.safetensors").unlink()
     with pytest.raises(ModelError, match="missing"):
         load_model(run)
+
+
+def test_learned_weights_start_as_the_fixed_ones_and_are_trained(
+    tiny, dims, make_batch, in_float32, tmp_path
+):
+    batch = in_float32(make_batch(dims, [3, 2], [2, 2], [1, 1]))
+    config = replace(tiny, finetune_weights=(0.4, 0.4, 0.2))
+    torch.manual_seed(4)
+    fixed = build_downstream("crossmodal", config, dims).eval()
+    config = replace(config, learned_weights=True)
+    torch.manual_seed(4)
+    learned = build_downstream("crossmodal", config, dims).eval()
+    torch.testing.assert_close(learned(batch), fixed(batch))
+    assert learned.modality_weights == pytest.approx((0.4, 0.4, 0.2))
+    assert parameter_counts(learned)["learned"] == 3
+    # The gradient is that of a central difference of the loss in each of the three numbers.
+    learned(batch).square().sum().backward()
+    logits = learned.learned.logits
+    for k, slope in enumerate(logits.grad.tolist()):
+        ends = []
+        for step in (-1e-2, 1e-2):
+            with torch.no_grad():
+                moved = logits.detach().clone()
+                moved[k] += step
+                ends.append(float(learned(batch, tuple(moved.softmax(0).tolist())).square().sum()))
+        assert slope == pytest.approx((ends[1] - ends[0]) / 2e-2, rel=2e-2, abs=1e-3)
+    with torch.no_grad():
+        logits += torch.tensor([1.0, 0.0, 0.0])
+    loaded = load_model(save_run(tmp_path / "run", learned, "crossmodal", config, dims))
+    assert loaded.modality_weights == learned.modality_weights
+    assert sum(loaded.modality_weights) == pytest.approx(1)
+    assert loaded(batch).equal(learned(batch))
+    assert not loaded(batch).equal(loaded(batch, (0.4, 0.4, 0.2)))
+
+
+def test_a_model_of_sentiment_has_one_output(tiny, dims, make_batch, in_float32):
+    batch = in_float32(make_batch(dims, [3, 4], [2, 0], [1, 1]))
+    for kind in ("crossmodal", "late-fusion"):
+        assert build_downstream(kind, tiny, dims, "sentiment")(batch).shape == (2, 1)
