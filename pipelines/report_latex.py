@@ -3,10 +3,13 @@ r"""The report's tables as LaTeX, to be taken into an article by \input: OUT/tab
 import re
 from collections.abc import Sequence
 
-from pipelines.report_tables import Cell, Row, Table
+from pipelines.report_tables import UNKNOWN, Cell, Row, Table
 
 _HEAD = r"""% Made by trimodal. \usepackage{booktabs} in the preamble, then \input{tables}.
-% Figures in per cent; small below them, 95\% bootstrap intervals over test segments.
+% Figures in per cent; small below them, 95% bootstrap intervals over test segments, or deviations.
+\providecommand{\withinterval}[3]{\begin{tabular}[t]{@{}r@{}}#1\\[-3pt]%
+  \tiny #2\textendash\\[-5pt]\tiny #3\end{tabular}}
+\providecommand{\withdeviation}[2]{\begin{tabular}[t]{@{}r@{}}#1\\[-3pt]\tiny #2\end{tabular}}
 """
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
@@ -34,10 +37,10 @@ def _table(table: Table) -> str:
     lines = [
         *(f"% {term}: {said} {source}" for term, said, source in table.definitions),
         r"\begin{table*}[t]",
-        r"\centering\footnotesize\setlength{\tabcolsep}{2.5pt}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{escape(table.title)}.}}",
         rf"\label{{tab:trimodal-{table.number}}}",
-        rf"\begin{{tabular}}{{@{{}}p{{2.6cm}}*{{{n_cells}}}{{r}}@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}p{{2.9cm}}*{{{n_cells}}}{{r}}@{{}}}}",
         r"\toprule",
         *_heads(table, n_measures),
         r"\midrule",
@@ -64,22 +67,24 @@ def _body(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         if before == "paper" != row.source:
             lines.append(r"\midrule")
-        lines += _row(row)
+        lines.append(_row(row))
         before = row.source
     return lines
 
 
-def _row(row: Row) -> list[str]:
-    label, told = escape(row.label), {"paper": " (paper)", "ours": f" ({escape(row.run)})"}
-    label = rf"\raggedright {label}{{\scriptsize{told.get(row.source, '')}}}"
-    lines = [_line([label, *map(_figure, row.cells)])]
-    if any(cell.interval for cell in row.cells):
-        lines.append(_line(["", *(rf"{{\tiny {escape(cell.interval)}}}" for cell in row.cells)]))
-    return lines
+def _row(row: Row) -> str:
+    told = {"paper": " (paper)", "ours": f" ({row.run})", "spread": ""}[row.source]
+    small = rf"{{\scriptsize{{}}{escape(told)}}}" if told else ""
+    label = rf"\raggedright {escape(row.label)}{small}"
+    return _line([label, *map(_figure, row.cells)])
 
 
 def _figure(cell: Cell) -> str:
-    return "--" if cell.text == "-" else escape(cell.text)
+    figure = "--" if cell.text == UNKNOWN else escape(cell.text)
+    low, dash, high = cell.interval.partition("–")
+    if dash:
+        return rf"\withinterval{{{figure}}}{{{escape(low)}}}{{{escape(high)}}}"
+    return rf"\withdeviation{{{figure}}}{{{escape(low)}}}" if low else figure
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from pipelines.report_tables import Cell, Row, Table
 
-# All that CommonMark takes a backslash before and that can mean something inside a cell.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$^@:])")
+# What can mean something inside a line: emphasis, links, tags, columns, entities, formulas, names.
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$@])")
 
 
 def markdown(made: Sequence[Table], said: Sequence[str] = ()) -> str:
