@@ -28,6 +28,7 @@ SIZES = {
 }
 SETTINGS = ["--preset", "demo", "--config", str(Path(__file__).with_suffix(".toml"))]
 FEW = 0.1  # of the labels of train
+FEW_EPOCHS = 100  # each has a tenth of the steps
 MODELS = ("scratch", "embeddings")
 
 
@@ -54,7 +55,17 @@ def commands(folder: Path, n_seeds: int) -> list[list[str]]:
 
 def _finetuned(n_seeds: int) -> dict[str, list[str]]:
     """Run -> its options. With few labels each run has others: chance is in the choice as well."""
-    few = {k: ["--train-fraction", str(FEW), "--fraction-seed", str(k)] for k in range(n_seeds)}
+    few = {
+        k: [
+            "--train-fraction",
+            str(FEW),
+            "--fraction-seed",
+            str(k),
+            "--max-epochs",
+            str(FEW_EPOCHS),
+        ]
+        for k in range(n_seeds)
+    }
     options = {model: ["--n-seeds", str(n_seeds)] for model in MODELS}
     return options | {
         f"{model}-few-{k}": [*few[k], "--n-seeds", "1"] for k in few for model in MODELS
