@@ -13,14 +13,12 @@ What is done is not done again, so that it can be killed and typed anew.
 """
 
 import argparse
-import json
 import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks.known_answer_tables import answer
+from benchmarks.known_answer_tables import answer, read_run
 from featurize.atomic import write_text
 from pipelines.demo.corpora import DemoSize, make_mosei, make_voxceleb2
 
@@ -30,7 +28,6 @@ SIZES = {
 }
 SETTINGS = ["--preset", "demo", "--config", str(Path(__file__).with_suffix(".toml"))]
 FEW = 0.1  # of the labels of train
-FRACTION_SEEDS = (0, 1, 2)  # which labels: chance is in the choice as well
 MODELS = ("scratch", "embeddings")
 
 
@@ -47,24 +44,20 @@ def commands(folder: Path, n_seeds: int) -> list[list[str]]:
         ["extract", mosei, "all", *SETTINGS],
         ["pretrain", vox, pretrained, *SETTINGS],
     ]
-    of_model: dict[str, list[str]] = {"scratch": [], "embeddings": ["--init", pretrained]}
-    few = ["--train-fraction", str(FEW), "--fraction-seed"]
-    for model in MODELS:
-        wanted: dict[str, list[str]] = {model: []}
-        wanted |= {f"{model}-few-{k}": [*few, str(k)] for k in FRACTION_SEEDS}
-        for name, options in wanted.items():
-            run = str(folder / "runs" / name)
-            seeds = ["--n-seeds", str(n_seeds)]
-            lines.append(["finetune", mosei, run, *of_model[model], *options, *seeds, *SETTINGS])
-            lines.append(["evaluate", mosei, run])
+    for name, options in _finetuned(n_seeds).items():
+        run = str(folder / "runs" / name)
+        init = ["--init", pretrained] if name.startswith("embeddings") else []
+        lines.append(["finetune", mosei, run, *init, *options, *SETTINGS])
+        lines.append(["evaluate", mosei, run])
     return lines
 
 
-def evaluations(folder: Path) -> dict[str, dict[str, Any]]:
-    """What ``trimodal evaluate`` wrote, by the run's name."""
-    return {
-        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((folder / "runs").glob("*/evaluation.json"))
+def _finetuned(n_seeds: int) -> dict[str, list[str]]:
+    """Run -> its options. With few labels each run has others: chance is in the choice as well."""
+    few = {k: ["--train-fraction", str(FEW), "--fraction-seed", str(k)] for k in range(n_seeds)}
+    options = {model: ["--n-seeds", str(n_seeds)] for model in MODELS}
+    return options | {
+        f"{model}-few-{k}": [*few[k], "--n-seeds", "1"] for k in few for model in MODELS
     }
 
 
@@ -77,7 +70,7 @@ def known_answer(folder: Path, size: DemoSize, n_seeds: int) -> str:
     for words in commands(folder, n_seeds):
         print(f"\n$ trimodal {shlex.join(words)}", flush=True)
         main.main(words, prog_name="trimodal", standalone_mode=False)
-    return answer(evaluations(folder))
+    return answer({name: read_run(folder / "runs" / name) for name in _finetuned(n_seeds)})
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

@@ -6,6 +6,7 @@ each, as dev chose it, with its thresholds.
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,27 +58,31 @@ def compare(ours: Path, theirs: Path, condition: str = "A+V+T") -> Comparison:
     in either are left out.
 
     Raises:
-        UsageError: one is not evaluated, or they differ in task or test segments.
+        UsageError: one is not evaluated, or they differ in task, test segments or their labels.
     """
     from pipelines.initialisation import SCORING
 
-    records = [_evaluation(run, condition) for run in (ours, theirs)]
+    records = [evaluation(run, condition) for run in (ours, theirs)]
     tasks = [record["task"] for record in records]
     if tasks[0] != tasks[1]:
         raise UsageError(f"{ours} is of {tasks[0]}, {theirs} of {tasks[1]}: nothing to compare")
     scoring = SCORING[tasks[0]]
-    mine, other = (_answers(run, condition) for run in (ours, theirs))
+    mine, other = (answers_of(run, condition) for run in (ours, theirs))
     if sorted(mine.ids) != sorted(other.ids):
         raise UsageError(f"{ours} and {theirs} were scored on other test segments: not comparable")
+    other = other.in_order_of(mine.ids)
+    if (mine.labels != other.labels).any():
+        raise UsageError(f"{ours} and {theirs} were scored by other labels: not comparable")
     values = [
-        _resampled(scoring, record["test"][condition], answers.in_order_of(mine.ids))
+        resampled(scoring, record["test"][condition], answers)
         for record, answers in zip(records, (mine, other), strict=True)
     ]
     found = [d for name in scoring.NAMES for d in _differences(name, *(v[name] for v in values))]
     return Comparison(found, scoring.DEFINITIONS)
 
 
-def _evaluation(run: Path, condition: str) -> dict[str, Any]:
+def evaluation(run: Path, condition: str) -> dict[str, Any]:
+    """RUN/evaluation.json, checked to hold ``condition``."""
     path = run / "evaluation.json"
     if not path.is_file():
         raise UsageError(f"{run}: not evaluated; run `trimodal evaluate WORK {run}` first")
@@ -90,7 +95,8 @@ def _evaluation(run: Path, condition: str) -> dict[str, Any]:
     return record
 
 
-def _answers(run: Path, condition: str) -> Predictions:
+def answers_of(run: Path, condition: str) -> Predictions:
+    """What the best run of a folder answered on test."""
     import numpy as np
 
     from model.predict import Predictions
@@ -99,12 +105,12 @@ def _answers(run: Path, condition: str) -> Predictions:
     try:
         with np.load(run / "predictions.npz", allow_pickle=False) as stored:
             return Predictions(stored["ids"].tolist(), stored[scores], stored["labels"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         path = run / "predictions.npz"
         raise UsageError(f"{path}: {error}; run `trimodal evaluate` with --redo") from None
 
 
-def _resampled(scoring: Any, figures: dict[str, Any], answers: Predictions) -> dict[str, Any]:
+def resampled(scoring: Any, figures: dict[str, Any], answers: Predictions) -> dict[str, Any]:
     """Each score (1 + R, K): on the segments themselves, then on each resample."""
     import numpy as np
 
@@ -127,8 +133,8 @@ def _differences(name: str, ours: np.ndarray, theirs: np.ndarray) -> list[Differ
     if not columns:
         columns = {e: (ours[:, k], theirs[:, k]) for k, e in enumerate(EMOTIONS)}
         if is_defined.any():
-            averages = (values[:, is_defined].mean(axis=1) for values in (ours, theirs))
-            columns["average"] = tuple(averages)  # type: ignore[assignment]
+            means = [values[:, is_defined].mean(axis=1) for values in (ours, theirs)]
+            columns["average"] = (means[0], means[1])
     return [
         Difference(
             emotion, name, float(a[0]), float(b[0]), interval(a[1:] - b[1:]),

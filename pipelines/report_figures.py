@@ -22,7 +22,7 @@ class Panel:
 
 PRETRAINING_PANELS = (
     Panel("loss", ("train_loss", "dev_loss"), ("train", "dev")),
-    Panel("character error rate, dev", ("dev_cer",)),
+    Panel("character error rate, dev", ("dev_cer", "dev_cer_beam"), ("greedy", "beam")),
     Panel("speaker accuracy, dev", ("dev_speaker_accuracy",)),
 )
 FINETUNING_PANELS = (

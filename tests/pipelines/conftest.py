@@ -210,7 +210,6 @@ from pipelines.pretrain import pretrain
 
 work, run, model, train = sys.argv[1:]
 training.CHECKPOINT_EVERY_S = 0.1  # in the time of the test, often within an epoch
-print("go", flush=True)
 pretrain(
     Path(work), Path(run), device="cpu",
     model=ModelConfig.from_dict(json.loads(model)), train=TrainConfig.from_dict(json.loads(train)),

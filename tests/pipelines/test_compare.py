@@ -83,6 +83,18 @@ def test_segments_are_paired_by_their_ids(runs: Path, tmp_path: Path) -> None:
     np.savez(moved / "predictions.npz", **stored)
     with pytest.raises(UsageError, match="other test segments"):
         compare(runs / "trained", moved)
+    (moved / "predictions.npz").write_bytes(b"PK damaged")
+    with pytest.raises(UsageError, match="--redo"):
+        compare(runs / "trained", moved)
+
+
+def test_other_labels_of_the_same_segments_are_refused(runs: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(runs / "trained", tmp_path / "moved"))
+    stored = dict(np.load(moved / "predictions.npz"))
+    stored["labels"] = ~stored["labels"]
+    np.savez(moved / "predictions.npz", **stored)
+    with pytest.raises(UsageError, match="other labels"):
+        compare(runs / "trained", moved)
 
 
 def test_the_command_prints_every_score_with_its_definition(runs: Path, trimodal) -> None:
