@@ -390,15 +390,19 @@ def evaluate(work: Path, run: Path, device: str, redo: bool) -> None:
 @click.argument("out", type=FOLDER)
 @click.argument("runs", type=FOLDER, nargs=-1, required=True)
 def report(out: Path, runs: tuple[Path, ...]) -> None:
-    """Print Tables 1, 2 and 3 and write them to OUT/index.html.
+    """Print Tables 1, 2 and 3; write OUT/index.html, with curves and maps, tables.md, tables.tex.
 
     \b
     Example: trimodal report report runs/pretrained runs/late-fusion runs/scratch runs/embeddings
     """
+    from pipelines.compare import compare
     from pipelines.report import write_report
     from pipelines.status import workspace_status
 
-    page = write_report(out, list(runs), workspace_status)
+    def differences_of(ours: Path, theirs: Path) -> Any:
+        return compare(ours, theirs).differences
+
+    page = write_report(out, list(runs), workspace_status, differences_of)
     click.echo(f"report: {page}")
 
 

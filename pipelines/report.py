@@ -15,7 +15,6 @@ from typing import Any
 
 from featurize.atomic import write_text
 from featurize.errors import TrimodalError, UsageError
-from pipelines.report_compare import compare
 from pipelines.report_drawing import Picture
 from pipelines.report_further_tables import further_tables
 from pipelines.report_latex import latex
@@ -30,14 +29,23 @@ from pipelines.report_tables import tables
 from pipelines.report_text import caveats, is_toy, read_source
 from pipelines.report_worst import system_to_show, worst_segments
 
+StatusOf = Callable[[Path], Status]
+DifferencesOf = Callable[[Path, Path], Sequence[Any]]
+
 
 def write_report(
-    out: Path, runs: Sequence[Path], status_of: Callable[[Path], Status], *, screen: Any = None
+    out: Path,
+    runs: Sequence[Path],
+    status_of: StatusOf,
+    differences_of: DifferencesOf,
+    *,
+    screen: Any = None,
 ) -> Path:
     """Prints the tables to ``screen`` (a rich console) and writes OUT; returns the page's path.
 
     ``runs`` in any order: a pretraining run, fine-tuned ones; what is missing is "-" in the
-    tables. ``status_of(work)`` is ``pipelines.status.workspace_status``.
+    tables. ``status_of(work)`` is ``pipelines.status.workspace_status``, and
+    ``differences_of(ours, theirs)`` the differences of ``pipelines.compare.compare``.
 
     Raises:
         UsageError: no runs given, or a folder that is none.
@@ -48,7 +56,7 @@ def write_report(
     found = [read_run(path) for path in runs]
     emotional, sentimental = _by_task(found)
     made = [*tables(emotional), *further_tables(emotional, sentimental)]
-    findings = _findings(found, status_of, out / "cache")
+    findings = _findings(found, status_of, differences_of, out / "cache")
     said = findings.said[: 2 if is_toy(findings.sources, findings.statuses) else 0]
     write_text(out / "tables.md", markdown(made, said))
     write_text(out / "tables.tex", latex(made))
@@ -57,7 +65,9 @@ def write_report(
     return out / "index.html"
 
 
-def _findings(runs: Sequence[Run], status_of: Callable[[Path], Status], cache: Path) -> Findings:
+def _findings(
+    runs: Sequence[Run], status_of: StatusOf, differences_of: DifferencesOf, cache: Path
+) -> Findings:
     statuses = _statuses(runs, status_of)
     sources = [read_source(work) for work in works_of(runs)]
     emotional, _ = _by_task(runs)
@@ -65,7 +75,7 @@ def _findings(runs: Sequence[Run], status_of: Callable[[Path], Status], cache: P
     shown = system_to_show(systems)
     maps, unmapped = _maps(emotional, cache)
     return Findings(
-        differences=compare(systems),
+        differences=_differences(emotional, differences_of),
         over_thresholds=_those(roc(systems), precision_recall(systems)),
         dev_thresholds=_those(*map(thresholds, systems)),
         spread=spread(emotional),
@@ -83,6 +93,17 @@ def _by_task(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
         [run for run in runs if run.task != "sentiment"],
         [run for run in runs if run.task == "sentiment"],
     )
+
+
+def _differences(runs: Sequence[Run], differences_of: DifferencesOf) -> Sequence[Any]:
+    """Of the first embeddings from the first baseline; none where the two cannot be compared."""
+    first = {run.role: run.path for run in reversed(runs) if run.evaluation}
+    if EMBEDDINGS not in first or BASELINE not in first:
+        return []
+    try:
+        return differences_of(first[EMBEDDINGS], first[BASELINE])
+    except UsageError:
+        return []
 
 
 def _maps(runs: Sequence[Run], cache: Path) -> tuple[list[Picture], list[str]]:
@@ -105,7 +126,7 @@ def _those(*pictures: Picture | None) -> list[Picture]:
     return [picture for picture in pictures if picture]
 
 
-def _statuses(runs: Sequence[Run], status_of: Callable[[Path], Status]) -> list[Status]:
+def _statuses(runs: Sequence[Run], status_of: StatusOf) -> list[Status]:
     """The accounts of the workspaces that are still there."""
     statuses = []
     for work in works_of(runs):

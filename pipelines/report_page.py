@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import __version__
-from pipelines.report_compare import Difference
 from pipelines.report_drawing import Picture
 from pipelines.report_figures import all_curves, likelihoods
 from pipelines.report_frames import frames
@@ -33,7 +32,7 @@ class Findings:
     ``worst`` is the name of a run with its most wrong segments; ``said`` are the caveats.
     """
 
-    differences: Sequence[Difference] = ()
+    differences: Sequence[Any] = ()  # as ``pipelines.compare`` has them
     over_thresholds: Sequence[Picture] = ()  # ROC, precision-recall
     dev_thresholds: Sequence[Picture] = ()
     spread: Picture | None = None
