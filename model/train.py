@@ -220,7 +220,12 @@ class _Trainer:
 
 
 def compile_layers(model: nn.Module) -> None:
-    """Compiles the transformers' layers, each kind once for all sizes of batches."""
+    """Compiles the transformers' layers, each kind once for all sizes of batches.
+
+    A size of one, and sizes that happen to be equal, get graphs of their own; past the limit, whose
+    default is 8, a layer would run uncompiled.
+    """
+    torch._dynamo.config.recompile_limit = 32
     for layer in model.modules():
         if isinstance(layer, TransformerLayer | DecoderLayer):
             layer.compile(dynamic=True)

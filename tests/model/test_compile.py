@@ -21,7 +21,11 @@ MOST_GRAPHS = 4  # self-attention; attention to a source, or to one of a single 
 
 @pytest.mark.slow
 def test_losses_agree_and_sizes_are_not_compiled_anew(tiny, dims, make_batch, in_float32) -> None:
-    """Of any sizes; a batch of one utterance, left out here, has graphs of its own."""
+    """Of any sizes that differ; a batch of one utterance, left out here, has graphs of its own.
+
+    Sizes that are equal by chance in the first batch are taken to be equal always, and compiled
+    once more when they are not: utterances, steps of audio, video and text never are here.
+    """
     sizes = random.Random(0)
 
     def batch(n: int, n_video: int):
@@ -30,7 +34,7 @@ def test_losses_agree_and_sizes_are_not_compiled_anew(tiny, dims, make_batch, in
 
         texts = ["abc def"[: sizes.randint(1, 7)] for _ in range(n)]
         made = make_batch(
-            dims, lengths(sizes.randint(2, 40)), lengths(n_video), lengths(5), texts=texts
+            dims, lengths(sizes.randint(20, 40)), lengths(n_video), lengths(5), texts=texts
         )
         return in_float32(replace(made, speakers=made.speakers % 3))
 
@@ -49,7 +53,7 @@ def test_losses_agree_and_sizes_are_not_compiled_anew(tiny, dims, make_batch, in
     torch._dynamo.reset()
     counted = torch._dynamo.utils.counters["stats"]
     counted.clear()
-    shapes = [(sizes.randint(2, 6), sizes.randint(2, 9)) for _ in range(10)]
+    shapes = [(sizes.randint(2, 4), sizes.randint(6, 9)) for _ in range(10)]
     for n, n_video in [*shapes, (3, 1)]:
         made = batch(n, n_video)
         for stepper in (one, other):
