@@ -1,8 +1,12 @@
 """How sure a metric is: bootstrap over segments (Efron and Tibshirani 1993, chapter 13)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from model.metrics import Metric, count
+from model.metrics import Metric, Ranking, count, sweep
+
+CHUNK = 100  # resamples at a time: some arrays of so many rows and a column a segment
 
 
 def resamples(n_segments: int, n_resamples: int, seed: int) -> np.ndarray:
@@ -24,6 +28,17 @@ def bootstrap(
     paired. NaN where a resample lacks a class.
     """
     return metric.of(count(labels, predicted, times))
+
+
+def bootstrap_rankings(
+    scores: np.ndarray, labels: np.ndarray, rankings: Sequence[Ranking], times: np.ndarray
+) -> np.ndarray:
+    """Each of K ``rankings`` on each resample: scores and labels (n,), times (R, n) -> (K, R)."""
+    parts = []
+    for start in range(0, len(times), CHUNK):
+        _, counts = sweep(scores, labels, times[start : start + CHUNK])
+        parts.append([ranking.of(counts) for ranking in rankings])
+    return np.concatenate(parts, axis=1)
 
 
 def interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float] | None:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from featurize.errors import ModelError, UsageError
 from model.checkpoint import BEST, CONFIG, DONE, load_weights, read_json
-from model.config import InputDims, ModalityWeights, ModelConfig
+from model.config import TASKS, InputDims, ModalityWeights, ModelConfig
 from model.data import Batch
 from model.encoder import Encoder, Statistics
 from model.heads import (
     CharacterDecoder,
     MeanHead,
     MultitaskOutputs,
-    emotion_head,
+    downstream_head,
     speaker_head,
 )
 from model.late_fusion import LateFusion
@@ -56,21 +58,47 @@ class MultitaskModel(nn.Module):
         )
 
 
-class EmotionModel(nn.Module):
-    """Encoder with the emotion head, for fine-tuning."""
+class LearnedWeights(nn.Module):
+    """Weights of audio, video and text that are trained: the softmax of three numbers.
 
-    def __init__(self, encoder: Encoder, head: MeanHead, modality_weights: ModalityWeights) -> None:
+    Peters et al. 2018 (ELMo, equation 1) mix layers so. They stay above 0 and sum to 1, so that
+    they compare with fixed ones. ``first`` is where they start.
+    """
+
+    def __init__(self, first: ModalityWeights) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(first).log())
+
+    def forward(self) -> Tensor:
+        """(3,)"""
+        return self.logits.softmax(dim=0)
+
+
+class DownstreamModel(nn.Module):
+    """Encoder with a linear head, for fine-tuning on emotions or sentiment."""
+
+    def __init__(self, encoder: Encoder, head: MeanHead, config: ModelConfig) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
-        self.modality_weights = modality_weights
+        self._fixed = config.finetune_weights
+        self.learned = LearnedWeights(self._fixed) if config.learned_weights else None
+
+    @property
+    def modality_weights(self) -> ModalityWeights:
+        """Those of audio, video and text as they are now."""
+        if self.learned is None:
+            return self._fixed
+        audio, video, text = self.learned().tolist()
+        return audio, video, text
 
     def set_statistics(self, statistics: Statistics) -> None:
         """Set what inputs are standardised with: {"audio": (mean, std), ...}."""
         self.encoder.set_statistics(statistics)
 
     def forward(self, batch: Batch, modality_weights: ModalityWeights | None = None) -> Tensor:
-        """Logits (B, 6); ``modality_weights`` None: those of fine-tuning."""
-        embeddings = self.encoder(batch, modality_weights or self.modality_weights)
+        """Outputs (B, n_outputs); ``modality_weights`` None: those of fine-tuning."""
+        own = self._fixed if self.learned is None else self.learned().unbind()
+        embeddings = self.encoder(batch, modality_weights or own)
         return self.head(embeddings, batch.audio_mask)
 
 
@@ -84,21 +112,24 @@ def build_multitask(config: ModelConfig, dims: InputDims, n_speakers: int) -> Mu
     )
 
 
-def build_emotion(kind: str, config: ModelConfig, dims: InputDims) -> EmotionModel | LateFusion:
-    """The emotion model of ``kind`` "crossmodal" or "late-fusion", randomly initialised."""
+def build_downstream(
+    kind: str, config: ModelConfig, dims: InputDims, task: str = "emotion"
+) -> DownstreamModel | LateFusion:
+    """The model of ``kind`` "crossmodal" or "late-fusion" for a task, randomly initialised."""
+    n_outputs = len(TASKS[task])
     if kind == "crossmodal":
-        return EmotionModel(Encoder(config, dims), emotion_head(config), config.finetune_weights)
+        return DownstreamModel(Encoder(config, dims), downstream_head(config, n_outputs), config)
     if kind == "late-fusion":
-        return LateFusion(config, dims)
+        return LateFusion(config, dims, n_outputs)
     raise UsageError(f'model kind {kind!r}: choose "crossmodal" or "late-fusion"')
 
 
-def initialise_from(emotion_model: nn.Module, pretraining_run: Path) -> None:
+def initialise_from(downstream_model: nn.Module, pretraining_run: Path) -> None:
     """Load the encoder of ``pretraining_run``, its input statistics included, into the model.
 
     Raises UsageError for a model without an encoder, ModelError where the weights do not fit.
     """
-    encoder = getattr(emotion_model, "encoder", None)
+    encoder = getattr(downstream_model, "encoder", None)
     if not isinstance(encoder, Encoder):
         raise UsageError("late fusion has no encoder to initialise; leave out --init")
     prefix = "encoder."
@@ -128,7 +159,8 @@ def load_model(run_dir: Path, device: str = "cpu") -> nn.Module:
 def weights_folder(run: Path) -> Path:
     """The folder with weights that ``run`` stands for: itself, or the best of its seeds on dev.
 
-    Best by the mean of WA and F1, as the paper chooses; the lower seed wins a tie.
+    Best by the mean of WA and F1, as the paper chooses, or by the error in sentiment; the lower
+    seed wins a tie.
 
     Raises ModelError when none of the seeds is finished.
     """
@@ -142,7 +174,7 @@ def weights_folder(run: Path) -> Path:
 
 def _dev_score(line: dict[str, Any]) -> float:
     defined = [line[name] for name in ("dev_wa", "dev_f1") if line.get(name) is not None]
-    return sum(defined) / len(defined) if defined else -1.0
+    return sum(defined) / len(defined) if defined else -line.get("dev_loss", math.inf)
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
@@ -162,7 +194,7 @@ def _build(settings: dict[str, Any]) -> nn.Module:
     dims = InputDims(**settings["dims"])
     if settings["kind"] == "multitask":
         return build_multitask(config, dims, settings["n_speakers"])
-    return build_emotion(settings["kind"], config, dims)
+    return build_downstream(settings["kind"], config, dims, settings["task"])
 
 
 def _read_settings(run_dir: Path) -> dict[str, Any]:

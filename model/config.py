@@ -19,6 +19,8 @@ from featurize.errors import TextError, UsageError
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 MODALITIES = ("audio", "video", "text")
+# What CMU-MOSEI is fine-tuned for, and what a model of it puts out.
+TASKS = {"emotion": EMOTIONS, "sentiment": ("sentiment",)}
 
 PAD, SOS, EOS = "<pad>", "<sos>", "<eos>"
 ALPHABET = (PAD, SOS, EOS, " ", "'", *"abcdefghijklmnopqrstuvwxyz")
@@ -36,7 +38,7 @@ CROSSMODAL_QUERIES = ("input", "encoded")
 # Settings that runs record only when they are not the default: there was no choice before.
 _RECORDED_IF_CHOSEN = (
     "cmvn", "crossmodal_query", "norm_first", "positions", "scale_inputs", "activation",
-    "initialisation", "attention_dropout",
+    "initialisation", "attention_dropout", "learned_weights",
 )  # fmt: skip
 
 
@@ -122,6 +124,9 @@ class ModelConfig(_Settings):
     # Weights of audio, video and text in the encoder's sum: section 3 and section 4.1.
     pretrain_weights: ModalityWeights = (0.4, 0.4, 0.2)
     finetune_weights: ModalityWeights = (1 / 3, 1 / 3, 1 / 3)
+    # Fine-tuning trains the three weights too, from finetune_weights on: section 4.1 tried it and
+    # kept equal ones. It does not say how; here they are a softmax (``model.build``).
+    learned_weights: bool = False
     # Late fusion: "2-layer bidirectional-GRU model with 200 nodes", read as 200 a direction.
     gru_size: int = 200
     gru_layers: int = 2
@@ -158,6 +163,9 @@ class ModelConfig(_Settings):
             numbers = [w for w in weights if isinstance(w, int | float) and math.isfinite(w)]
             fits = len(weights) == len(numbers) == 3 and min(numbers) >= 0 and sum(numbers) > 0
             self._require(fits, name, "must be three weights >= 0, not all 0: audio, video, text")
+        if self.learned_weights:
+            fits = min(self.finetune_weights) > 0
+            self._require(fits, "finetune_weights", "must be above 0 for learned_weights")
 
     def described(self) -> dict[str, Any]:
         """As runs record it: choices that earlier runs did not have only where they were made."""
@@ -209,6 +217,9 @@ class TrainConfig(_Settings):
     max_epochs: int = 30
     patience: int = 5  # epochs without a better dev loss before stopping
     dev_fraction: float = 0.01  # pretraining: share held out by a hash of the id
+    # Share of the training utterances that is used, drawn with its own seed (``data.subset``).
+    train_fraction: float = 1.0
+    fraction_seed: int = 0
     seed: int = 0
     precision: str = "bfloat16"
     compile: bool = False  # the transformers' layers, by torch.compile, in training
@@ -219,6 +230,8 @@ class TrainConfig(_Settings):
     def __post_init__(self) -> None:
         self._require_types()
         self._require_at_least(0, "asr_weight", "speaker_weight", "seed", "length_penalty")
+        self._require_at_least(0, "fraction_seed")
+        self._require(0 < self.train_fraction <= 1, "train_fraction", "must lie in (0, 1]")
         self._require_at_least(1, "warmup_steps", "frames_per_batch", "max_epochs", "patience")
         self._require_at_least(1, "batches_per_step", "beam_size")
         self._require_share("adam_beta1", "adam_beta2", "label_smoothing", "dev_fraction")

@@ -38,8 +38,8 @@ class Batch:
     audio (B, T, 200), video (B, F, 4096), text (B, W, D), in the precision of the shards until
     ``to`` makes them float32; each ``*_mask`` is (B, T), (B, F) or (B, W) bool, a row all False
     where the modality is absent (F and W are at least 1). characters (B, C) int64: <sos> ...
-    <eos>, <pad>. speakers (B,) int64, -1 where not among the known ones. labels (B, 6) float32,
-    1 where the emotion is present (0 where unlabelled).
+    <eos>, <pad>. speakers (B,) int64, -1 where not among the known ones. labels (B, K) float32:
+    1 where an emotion is present and 0 elsewhere (K = 6), or the sentiment (K = 1).
     """
 
     ids: tuple[str, ...]
@@ -81,7 +81,7 @@ class Loader:
     Of ``world_size`` processes each has its own ``rank``: every utterance goes to exactly one of
     them. In training all get the same number of batches, a multiple of ``batches_per_step``. After
     an epoch ``wait_s`` is the time its consumer waited for data. ``speakers`` maps the known
-    speakers to class numbers. ``pins`` where batches go to a GPU.
+    speakers to class numbers. ``task`` says which labels. ``pins`` where batches go to a GPU.
 
     Memory: ``n_workers`` + 2 batches of at most ``frames_per_batch`` stacks of audio and the video
     and text that go with them (25,000 stacks are 21 minutes: 10 MB of audio, 10 MB of video at
@@ -97,6 +97,7 @@ class Loader:
     world_size: int = 1
     batches_per_step: int = 1
     pins: bool = False
+    task: str = "emotion"
     wait_s: float = 0.0
 
     def shuffled(self, seed: int, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
@@ -133,7 +134,8 @@ class Loader:
         self.wait_s = 0.0
         number_of = np.array([self.speakers.get(name, -1) for name in self.store.speakers])
         started_s = time.perf_counter()
-        make = partial(collate, self.store, number_of, pins=self.pins)
+        labels = self.store.labels(self.task)
+        make = partial(collate, self.store, number_of, labels, pins=self.pins)
         for batch in _prefetch(batches, make, self.n_workers):
             self.wait_s += time.perf_counter() - started_s
             yield batch
@@ -161,7 +163,7 @@ def split_by_hash(ids: np.ndarray, dev_fraction: float) -> tuple[Rows, Rows]:
 
 
 def labelled_fold(store: FeatureStore, fold: str) -> Rows:
-    """The utterances of a fold that carry emotion labels. Raises TrainError when there is none."""
+    """The utterances of a fold that carry labels. Raises TrainError when there is none."""
     is_in_fold = np.array([name == fold for name in store.folds])[store.fold]
     chosen = np.flatnonzero(is_in_fold & store.is_labelled)
     if not len(chosen):
@@ -170,6 +172,19 @@ def labelled_fold(store: FeatureStore, fold: str) -> Rows:
             f"{len(store)}; does this corpus have emotion labels and folds?"
         )
     return chosen
+
+
+def subset(ids: np.ndarray, rows: Rows, fraction: float, seed: int) -> Rows:
+    """A share of ``rows``, at least one, drawn by a hash of ``seed`` and their ids.
+
+    Of one seed the smaller shares are parts of the larger, and the order of shards plays no part.
+    """
+    if fraction == 1:
+        return rows
+    key = str(seed).encode()
+    digests = [hashlib.blake2b(ids[row], digest_size=8, key=key).digest() for row in rows]
+    order = sorted(range(len(rows)), key=digests.__getitem__)
+    return np.sort(rows[order[: max(1, round(fraction * len(rows)))]])
 
 
 def shuffled_groups(
@@ -230,8 +245,18 @@ def _cut(ordered: Rows, n_stacks: np.ndarray, frames_per_batch: int) -> Iterator
         yield ordered[start:]
 
 
-def collate(store: FeatureStore, number_of: np.ndarray, rows: Rows, *, pins: bool = False) -> Batch:
-    """Reads and pads some utterances; ``number_of`` maps ``store.speaker`` to class numbers."""
+def collate(
+    store: FeatureStore,
+    number_of: np.ndarray,
+    labels: np.ndarray,
+    rows: Rows,
+    *,
+    pins: bool = False,
+) -> Batch:
+    """Reads and pads some utterances.
+
+    ``number_of`` maps ``store.speaker`` to class numbers; ``labels`` are ``store.labels(task)``.
+    """
     padded = {}
     for modality in MODALITIES:
         sequences = [store.features(row, modality) for row in rows]
@@ -241,7 +266,7 @@ def collate(store: FeatureStore, number_of: np.ndarray, rows: Rows, *, pins: boo
         **padded,
         characters=_pad_ids([_characters(store, row) for row in rows]),
         speakers=torch.from_numpy(number_of[store.speaker[rows]]),
-        labels=torch.from_numpy(store.emotions[rows].astype(np.float32)),
+        labels=torch.from_numpy(labels[rows].astype(np.float32)),
     )
     return batch.pinned() if pins else batch
 

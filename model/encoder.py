@@ -9,13 +9,14 @@ Tsai et al. 2019; what it starts from is the setting ``crossmodal_query``.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import astuple
 
 import torch
 from torch import Tensor, nn
 
 from model.attention import Transformer, attendable, linear, sinusoids
-from model.config import MODALITIES, InputDims, ModalityWeights, ModelConfig
+from model.config import MODALITIES, InputDims, ModelConfig
 from model.data import Batch
 
 Statistics = dict[str, tuple[Tensor, Tensor]]  # modality -> mean (n,), standard deviation (n,)
@@ -99,7 +100,7 @@ class Encoder(nn.Module):
         """Set the means and deviations that inputs are standardised with, by modality."""
         self.inputs.set_statistics(statistics)
 
-    def forward(self, batch: Batch, modality_weights: ModalityWeights) -> Tensor:
+    def forward(self, batch: Batch, modality_weights: Sequence[float | Tensor]) -> Tensor:
         """Embeddings (B, T, D), zero at padding.
 
         A modality of weight 0, and one that an utterance lacks, adds exactly zero. The weights
@@ -108,12 +109,12 @@ class Encoder(nn.Module):
         """
         queries, audio_mask = self._embed(batch, "audio")
         total = torch.zeros_like(queries)
-        if modality_weights[0] > 0 or self.queries_are_encoded:
+        if _is_used(modality_weights[0]) or self.queries_are_encoded:
             encoded = self.transformer["audio"](queries, None, attendable(audio_mask))
             total = total + modality_weights[0] * encoded
             queries = encoded if self.queries_are_encoded else queries
         for modality, weight in zip(MODALITIES[1:], modality_weights[1:], strict=True):
-            if weight > 0:
+            if _is_used(weight):
                 total = total + weight * self._projected(batch, modality, queries)
         return total.masked_fill(~audio_mask[..., None], 0.0)
 
@@ -134,3 +135,8 @@ class Encoder(nn.Module):
         stream = self.transformer[modality](queries, source, attendable(mask))
         # `where`, not a product: its gradient is exactly zero too, whatever the other branch.
         return torch.where(mask.any(dim=1)[:, None, None], stream, 0.0)
+
+
+def _is_used(weight: float | Tensor) -> bool:
+    """Not of weight 0. A learned weight never is, and asking would wait for the GPU."""
+    return isinstance(weight, Tensor) or weight > 0

@@ -19,7 +19,7 @@ from model.attention import (
     linear,
     sinusoids,
 )
-from model.config import ALPHABET, EMOTIONS, EOS_ID, PAD_ID, SOS_ID, ModelConfig, TrainConfig
+from model.config import ALPHABET, EOS_ID, PAD_ID, SOS_ID, ModelConfig, TrainConfig
 from model.data import Batch
 
 UNKNOWN_SPEAKER = -1  # in a batch: a speaker that the training never saw
@@ -141,7 +141,7 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
 
 
 class MeanHead(nn.Module):
-    """Mean over time and an affine layer: the speaker head and the emotion head."""
+    """Mean over time and an affine layer: the speaker head and that of a downstream task."""
 
     def __init__(self, config: ModelConfig, n_classes: int) -> None:
         super().__init__()
@@ -157,9 +157,9 @@ def speaker_head(config: ModelConfig, n_speakers: int) -> MeanHead:
     return MeanHead(config, n_speakers)
 
 
-def emotion_head(config: ModelConfig) -> MeanHead:
+def downstream_head(config: ModelConfig, n_outputs: int) -> MeanHead:
     """The linear layer of emotion classification (section 4.1); the paper names no pooling."""
-    return MeanHead(config, len(EMOTIONS))
+    return MeanHead(config, n_outputs)
 
 
 class MultitaskOutputs(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from model.attention import linear
-from model.config import EMOTIONS, MODALITIES, InputDims, ModalityWeights, ModelConfig
+from model.config import MODALITIES, InputDims, ModalityWeights, ModelConfig
 from model.data import Batch
 from model.encoder import StandardisedInputs, Statistics
 
@@ -18,10 +18,10 @@ class LateFusion(nn.Module):
     """Per modality a bidirectional GRU; last steps concatenated; two affine layers (section 4.1).
 
     The paper's "linear layer of size 100 is used for classification" is read as a hidden layer
-    of 100 with ReLU before the six logits.
+    of 100 with ReLU before the outputs.
     """
 
-    def __init__(self, config: ModelConfig, dims: InputDims) -> None:
+    def __init__(self, config: ModelConfig, dims: InputDims, n_outputs: int) -> None:
         super().__init__()
         self.inputs = StandardisedInputs(dims, config.cmvn)
         self.gru = nn.ModuleDict(
@@ -30,14 +30,17 @@ class LateFusion(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         n_summary = len(MODALITIES) * 2 * config.gru_size
         self.hidden = linear(n_summary, config.late_fusion_hidden, config)
-        self.output = linear(config.late_fusion_hidden, len(EMOTIONS), config)
+        self.output = linear(config.late_fusion_hidden, n_outputs, config)
 
     def set_statistics(self, statistics: Statistics) -> None:
         """Set the means and deviations that inputs are standardised with, by modality."""
         self.inputs.set_statistics(statistics)
 
     def forward(self, batch: Batch, modality_weights: ModalityWeights | None = None) -> Tensor:
-        """Logits (B, 6). There is no weighted sum here: weight 0 drops a modality, else ignored."""
+        """Outputs (B, n_outputs). There is no weighted sum here: weight 0 drops a modality.
+
+        A dropped one is as in an utterance that lacks it; a weight above 0 changes nothing.
+        """
         weights = (1.0, 1.0, 1.0) if modality_weights is None else modality_weights
         summaries = [
             self._last_step(batch, modality, dropped=weight == 0)

@@ -1,4 +1,4 @@
-"""Emotion scores of a trained model."""
+"""What a fine-tuned model says of the segments of a fold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ FRAMES_PER_BATCH = 4000
 
 @dataclass(frozen=True)
 class Predictions:
-    """Emotion scores in [0, 1] (n, 6) float32 and what is true (n, 6) bool, by utterance."""
+    """By utterance: scores (n, K) float32 and what is true, (n, K).
+
+    Of emotions K = 6, scores are in [0, 1] and labels bool; of sentiment K = 1, both are in
+    thirds of [-3, 3] or between them.
+    """
 
     ids: list[str]
     scores: np.ndarray
@@ -40,15 +44,18 @@ def predict(
     features_dir: Path,
     fold: str,
     *,
+    task: str = "emotion",
     modality_weights: ModalityWeights | None = None,
     device: torch.device | str = "cpu",
 ) -> Predictions:
-    """Emotion scores of every labelled utterance of a fold, in the order of the shards.
+    """Scores of every labelled utterance of a fold, in the order of the shards.
 
-    ``modality_weights`` (audio, video, text) replace the model's own: 0 ablates a modality.
+    ``task`` is what the model was trained for. ``modality_weights`` (audio, video, text) replace
+    the model's own: 0 ablates a modality.
 
     Raises:
-        TrainError: no labelled utterance in the fold, or no features. ShardError: damaged shards.
+        TrainError: no labelled utterance in the fold, or no features, or of other dimensions.
+        ShardError: damaged shards.
     """
     inputs = _inputs(model)
     dims = InputDims(*(inputs[modality].mean.numel() for modality in MODALITIES))
@@ -57,10 +64,10 @@ def predict(
     if store.dims != dims:
         raise TrainError(f"{features_dir}: features are {store.dims}, the model takes {dims}")
     rows = labelled_fold(store, fold)
-    loader = Loader(store, rows, FRAMES_PER_BATCH, speakers={})
+    loader = Loader(store, rows, FRAMES_PER_BATCH, speakers={}, task=task)
     model.to(device).eval()
-    ids, logits, labels = predict_batches(model, loader.in_order(), device, modality_weights)
-    predictions = Predictions(ids, torch.sigmoid(logits).numpy(), labels)
+    ids, outputs, labels = predict_batches(model, loader.in_order(), device, modality_weights)
+    predictions = as_predictions(ids, outputs, labels, task)
     return predictions.in_order_of([store.id(row) for row in rows])
 
 
@@ -70,15 +77,30 @@ def predict_batches(
     batches: Iterable[Batch],
     device: torch.device | str,
     modality_weights: ModalityWeights | None = None,
-) -> tuple[list[str], Tensor, np.ndarray]:
-    """Ids, emotion logits (n, 6) on the CPU in float32, and what is true (n, 6) bool."""
+) -> tuple[list[str], Tensor, Tensor]:
+    """Ids, the model's outputs (n, K) on the CPU and the labels (n, K), both in float32.
+
+    Without any batch, as one of several processes may be, n and K are 0.
+    """
     ids: list[str] = []
-    logits, labels = [torch.empty(0, 6)], [np.empty((0, 6), bool)]
+    outputs: list[Tensor] = []
+    labels: list[Tensor] = []
     for batch in batches:
         ids.extend(batch.ids)
-        logits.append(model(batch.to(device), modality_weights).float().cpu())
-        labels.append(batch.labels.numpy() > 0)
-    return ids, torch.cat(logits), np.concatenate(labels)
+        outputs.append(model(batch.to(device), modality_weights).float().cpu())
+        labels.append(batch.labels)
+    if not ids:
+        return ids, torch.empty(0, 0), torch.empty(0, 0)
+    return ids, torch.cat(outputs), torch.cat(labels)
+
+
+def as_predictions(
+    ids: list[str], outputs: Tensor, labels: Tensor, task: str = "emotion"
+) -> Predictions:
+    """Of the outputs of a model for ``task``: logits of emotions become scores in [0, 1]."""
+    if task == "emotion":
+        return Predictions(ids, torch.sigmoid(outputs).numpy(), labels.numpy() > 0)
+    return Predictions(ids, outputs.numpy(), labels.numpy())
 
 
 def _inputs(model: nn.Module) -> Any:

@@ -41,6 +41,7 @@ class FeatureStore:
         shard (n,) int32, numbered in the order of the files
         speaker, fold (n,) int32, numbers in ``speakers`` and ``folds``
         emotions (n, 6) bool           is_labelled (n,) bool
+        sentiment (n,) float32 in [-3, 3]
 
     Attributes besides: ``dims``, ``dtypes`` (of a modality's arrays), ``fingerprint`` (of the
     shards' own fingerprints) and ``n_left_out`` (utterances in the audio shards without targets
@@ -84,9 +85,11 @@ class FeatureStore:
         self.n_left_out = columns.n_left_out
         self.speakers, self.speaker = columns.numbered("speaker")
         self.folds, self.fold = columns.numbered("fold")
-        self.ids, self.shard, self.n_stacks, self.emotions, self.is_labelled, self._positions = (
-            columns.of(name)
-            for name in ("ids", "shard", "n_stacks", "emotions", "is_labelled", "positions")
+        self.ids, self.shard, self.n_stacks, self._positions = (
+            columns.of(name) for name in ("ids", "shard", "n_stacks", "positions")
+        )
+        self.emotions, self.sentiment, self.is_labelled = (
+            columns.of(name) for name in ("emotions", "sentiment", "is_labelled")
         )
         width = {name: self._rows.get(name, default) for name, default in _DEFAULT_ROWS.items()}
         self.dims = InputDims(
@@ -104,6 +107,10 @@ class FeatureStore:
     def id(self, row: int) -> str:
         """The id of an utterance."""
         return self.ids[row].decode()
+
+    def labels(self, task: str) -> np.ndarray:
+        """What a task is to tell of each utterance: emotions (n, 6) or sentiment (n, 1)."""
+        return self.emotions if task == "emotion" else self.sentiment[:, None]
 
     def row(self, utterance_id: str) -> int:
         """The row of an utterance. Raises KeyError when there is none of this id."""
@@ -234,6 +241,7 @@ class _Columns:
             "fold": np.ascontiguousarray(in_targets["fold"]),
             # Column 0 is sentiment; an emotion is present where its score is above 0.
             "emotions": labels[:, 1:] > 0,
+            "sentiment": np.ascontiguousarray(labels[:, 0]),
             "is_labelled": ~np.isnan(labels).any(axis=1),
             "positions": positions[kept],
         }

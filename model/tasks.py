@@ -1,7 +1,7 @@
 """What a run is trained for: the losses of a batch and the scores on dev.
 
 ``MultitaskTask`` is the paper's pretraining (characters and speaker), ``EmotionTask`` the
-fine-tuning on six emotions.
+fine-tuning on six emotions; ``model.sentiment`` has the other downstream task.
 
 A loss has parts, each the mean over so many things: characters, utterances. ``counts`` tells of how
 many, so that the batches of a step, in one process or several, add up to the mean over all of them.
@@ -20,7 +20,7 @@ from model.config import EMOTIONS, PAD_ID, TrainConfig, decode
 from model.data import Batch, Loader
 from model.heads import UNKNOWN_SPEAKER, emotion_loss, multitask_loss
 from model.metrics import Metric, choose_threshold, weighted_accuracy, weighted_f1
-from model.predict import Predictions, predict_batches
+from model.predict import Predictions, as_predictions, predict_batches
 from model.world import World
 
 # An emotion that one segment in a thousand shows must not make one segment outweigh all others.
@@ -117,13 +117,9 @@ class EmotionTask:
     @torch.no_grad()
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float | None]:
         """dev_loss, and dev_wa and dev_f1: means over emotions at thresholds chosen on dev."""
-        ids, logits, labels = self._on_dev(model, device)
-        loss = emotion_loss(logits, torch.from_numpy(labels).float(), self.positive_weight.cpu())
-        if not torch.isfinite(loss):
-            bad = ~torch.isfinite(logits).all(dim=1)
-            named = [name for name, is_bad in zip(ids, bad, strict=True) if is_bad]
-            raise TrainError(f"scores on dev are not finite for {', '.join(named)}")
-        predictions = Predictions(ids, torch.sigmoid(logits).numpy(), labels)
+        ids, logits, labels = outputs_on_dev(model, self.dev, self.world, device)
+        loss = emotion_loss(logits, labels, self.positive_weight.cpu())
+        predictions = as_predictions(ids, logits, labels)
         return {
             "dev_loss": float(loss),
             "dev_wa": best_mean(predictions, weighted_accuracy),
@@ -135,15 +131,25 @@ class EmotionTask:
         defined = [line[name] for name in ("dev_wa", "dev_f1") if line[name] is not None]
         return sum(defined) / len(defined) if defined else -line["dev_loss"]
 
-    def _on_dev(
-        self, model: nn.Module, device: torch.device
-    ) -> tuple[list[str], Tensor, np.ndarray]:
-        """Ids, logits (n, 6) and labels (n, 6) of all of dev, in the order of the ids."""
-        ids, logits, labels = predict_batches(model, self.dev.in_order(), device)
-        rows = list(zip(ids, logits.tolist(), labels.tolist(), strict=True))
-        everyone = sorted(row for part in self.world.gather(rows) for row in part)
-        all_ids, all_logits, all_labels = zip(*everyone, strict=True)
-        return list(all_ids), torch.tensor(all_logits), np.array(all_labels)
+
+def outputs_on_dev(
+    model: nn.Module, dev: Loader, world: World, device: torch.device
+) -> tuple[list[str], Tensor, Tensor]:
+    """Ids, outputs (n, K) and labels (n, K) of all of dev, in the order of the ids.
+
+    Raises:
+        TrainError: an output is not finite; names the utterances.
+    """
+    ids, outputs, labels = predict_batches(model, dev.in_order(), device)
+    rows = list(zip(ids, outputs.tolist(), labels.tolist(), strict=True))
+    everyone = sorted(row for part in world.gather(rows) for row in part)
+    all_ids, all_outputs, all_labels = zip(*everyone, strict=True)
+    found = torch.tensor(all_outputs)
+    if not torch.isfinite(found).all():
+        is_bad = ~torch.isfinite(found).all(dim=1)
+        named = [name for name, bad in zip(all_ids, is_bad, strict=True) if bad]
+        raise TrainError(f"scores on dev are not finite for {', '.join(named)}")
+    return list(all_ids), found, torch.tensor(all_labels)
 
 
 def best_mean(predictions: Predictions, metric: Metric) -> float | None:

@@ -7,7 +7,15 @@ from typing import Any
 import click
 
 from featurize.errors import TrimodalError, UsageError
-from pipelines import __version__, cli_embed, cli_exchange, cli_plan, cli_store, launch
+from pipelines import (
+    __version__,
+    cli_compare,
+    cli_embed,
+    cli_exchange,
+    cli_plan,
+    cli_store,
+    launch,
+)
 from pipelines.options import (
     FILE,
     FOLDER,
@@ -104,7 +112,11 @@ def prepare_voxceleb2(
     "--folds", type=FILE,
     help="Fold file, JSON or the SDK's [default: ROOT/folds.json, else the standard folds].",
 )  # fmt: skip
-@click.option("--labels", type=FILE, help="Labels [default: ROOT/CMU_MOSEI_Labels.csd].")
+@click.option(
+    "--labels", type=click.Path(path_type=Path),
+    help="CMU_MOSEI_Labels.csd, a CSV, or the folder Raw/Labels of the raw ratings "
+    "[default: ROOT/CMU_MOSEI_Labels.csd].",
+)  # fmt: skip
 @click.option("--drop-mistimed", is_flag=True, help="Reject the two videos known to be mistimed.")
 @cut_options
 @settings_options
@@ -118,11 +130,14 @@ def prepare_mosei(
     \b
     Example: trimodal prepare mosei /data/mosei work/mosei
     """
+    from pipelines.mosei_audit import fold_lines
     from pipelines.prepare_mosei import scan_mosei
     from pipelines.progress import progress_bar
 
     with progress_bar("prepare mosei", None, "segments") as advance:
         found = scan_mosei(root, folds, labels, drop_mistimed=drop_mistimed, progress=advance)
+    for line in fold_lines(found[2].pop("folds")):
+        click.echo(line)
     flags = {"shard_size": shard_size, "seed": seed}
     settings = {"drop_mistimed": drop_mistimed}
     launch.write_manifest(work, "mosei", root, found, settings, preset, config_file, flags, redo)
@@ -312,6 +327,25 @@ def pretrain(
     show_default=True,
 )
 @click.option(
+    "--task", type=click.Choice(["emotion", "sentiment"]), default="emotion", show_default=True
+)
+@click.option(
+    "--weights",
+    metavar="A,V,T|learned",
+    help="Of audio, video and text in the encoder's sum: numbers such as 0.4,0.4,0.2, "
+    "or learned [default: equal].",
+)
+@click.option(
+    "--train-fraction",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Train on this share of the labelled segments [default: all].",
+)
+@click.option(
+    "--fraction-seed",
+    type=click.IntRange(0),
+    help="Which share: of one seed a smaller one is part of a larger [default: 0].",
+)
+@click.option(
     "--n-seeds",
     type=click.IntRange(1),
     default=10,
@@ -323,10 +357,11 @@ def pretrain(
 @settings_options
 @redo_option
 def finetune(
-    work: Path, run: Path, init: Path | None, kind: str, n_seeds: int, max_epochs: int | None,
+    work: Path, run: Path, init: Path | None, kind: str, task: str, weights: str | None,
+    train_fraction: float | None, fraction_seed: int | None, n_seeds: int, max_epochs: int | None,
     device: str, preset: str, config_file: Path | None, redo: bool,
 ) -> None:  # fmt: skip
-    """Train emotion models on CMU-MOSEI, one a seed.
+    """Train models of emotions, or of sentiment, on CMU-MOSEI: one a seed.
 
     \b
     Example: trimodal finetune work/mosei runs/embeddings --init runs/pretrained
@@ -335,12 +370,15 @@ def finetune(
     from pipelines.progress import epoch_bar, tell
 
     model, train = launch.training_settings(
-        work, "finetune", preset, config_file, max_epochs=max_epochs
-    )
+        work, "finetune", preset, config_file, max_epochs=max_epochs,
+        train_fraction=train_fraction, fraction_seed=fraction_seed,
+    )  # fmt: skip
+    if weights is not None:
+        model = launch.with_weights(model, kind, weights)
     with epoch_bar(f"finetune {kind}") as progress:
         summary = train_models(
-            work, run, kind=kind, init=init, seeds=range(n_seeds), model=model, train=train,
-            redo=redo, device=device, progress=progress, tell=tell,
+            work, run, kind=kind, task=task, init=init, seeds=range(n_seeds), model=model,
+            train=train, redo=redo, device=device, progress=progress, tell=tell,
         )  # fmt: skip
     tell(
         f"{run}: {summary['status']}; {n_seeds} runs on {summary['n_train']} segments"
@@ -364,26 +402,26 @@ def evaluate(work: Path, run: Path, device: str, redo: bool) -> None:
 
     with step_bar("evaluate") as progress:
         result = score(work, run, device=device, redo=redo, progress=progress)
-    average = result["test"]["A+V+T"]["average"]
-    click.echo(
-        f"{run}: best seed {result['best_seed']}; on test, averages over the emotions: "
-        f"WA {launch.percent(average['wa'])}, weighted F1 {launch.percent(average['f1'])}"
-    )
+    click.echo(f"{run}: best seed {result['best_seed']}; {launch.on_test(result)}")
 
 
 @main.command()
 @click.argument("out", type=FOLDER)
 @click.argument("runs", type=FOLDER, nargs=-1, required=True)
 def report(out: Path, runs: tuple[Path, ...]) -> None:
-    """Print Tables 1, 2 and 3 and write them to OUT/index.html.
+    """Print Tables 1, 2 and 3; write OUT/index.html, with curves and maps, tables.md, tables.tex.
 
     \b
     Example: trimodal report report runs/pretrained runs/late-fusion runs/scratch runs/embeddings
     """
+    from pipelines.compare import compare
     from pipelines.report import write_report
     from pipelines.status import workspace_status
 
-    page = write_report(out, list(runs), workspace_status)
+    def differences_of(ours: Path, theirs: Path) -> Any:
+        return compare(ours, theirs).differences
+
+    page = write_report(out, list(runs), workspace_status, differences_of)
     click.echo(f"report: {page}")
 
 
@@ -429,6 +467,7 @@ def demo(folder: Path, jobs: int | None) -> None:
     run_demo(folder, jobs, run_command)
 
 
+main.add_command(cli_compare.compare)
 main.add_command(cli_embed.embed)
 main.add_command(cli_plan.plan)
 main.add_command(cli_store.verify)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model.bootstrap import bootstrap, interval
+from model.bootstrap import bootstrap, bootstrap_rankings, interval
 from model.config import EMOTIONS
 from model.metrics import (
     Metric,
+    Ranking,
+    accuracy,
     average_precision,
     choose_threshold,
     positive_f1,
@@ -24,12 +27,24 @@ if TYPE_CHECKING:
     from model.predict import Predictions
 
 Record = dict[str, Any]
-METRICS: dict[str, Metric] = {"wa": weighted_accuracy, "f1": weighted_f1}
+METRICS: dict[str, Metric] = {
+    "wa": weighted_accuracy,
+    "f1": weighted_f1,
+    "f1_positive": positive_f1,
+    "accuracy": accuracy,
+}
+RANKINGS: dict[str, Ranking] = {"average_precision": average_precision, "roc_auc": roc_auc}
+NAMES = (*METRICS, *RANKINGS)
+_SCORES: dict[str, Metric | Ranking] = {**METRICS, **RANKINGS}
+DEFINITIONS = {
+    name: {"name": score.name, "definition": score.definition, "source": score.source}
+    for name, score in _SCORES.items()
+}
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Per metric ("wa", "f1") one threshold an emotion, chosen on dev; and what dev could not say.
+    """Per metric one threshold an emotion, chosen on dev; and what dev could not say.
 
     ``notes`` holds, by emotion, why a threshold is the default of 0.5.
     """
@@ -56,68 +71,78 @@ def choose_thresholds(dev: Predictions) -> Thresholds:
     return Thresholds(chosen, notes)
 
 
-def averages(predictions: Predictions, thresholds: Thresholds) -> dict[str, float | None]:
-    """WA and F1, each the mean over the emotions in which it is defined."""
-    means = {}
-    for name, metric in METRICS.items():
-        decided = thresholds.decide(predictions, name)
-        values = [metric(predictions.labels[:, k], decided[:, k]) for k in range(len(EMOTIONS))]
-        means[name] = _mean(values)
-    return means
+def thresholds_of(figures: Record) -> Thresholds:
+    """Those that ``score`` told: of one condition of an evaluation."""
+    own = figures["per_emotion"]
+    of = {m: np.array([own[e][f"threshold_{m}"] for e in EMOTIONS]) for m in METRICS}
+    return Thresholds(of, {})
+
+
+def rank(averages: Mapping[str, float | None]) -> float:
+    """How good a run is by its figures on dev: the mean of WA and F1 (section 5 of the paper)."""
+    defined = [value for value in (averages["wa"], averages["f1"]) if value is not None]
+    return sum(defined) / len(defined) if defined else -1.0
+
+
+def figures(predictions: Predictions, thresholds: Thresholds) -> Record:
+    """{"per_emotion": {emotion: {name: value}}, "average": {name: value}} of all NAMES.
+
+    The averages are over the emotions of which there are segments with and segments without.
+    """
+    decided = {name: thresholds.decide(predictions, name) for name in METRICS}
+    per_emotion: Record = {}
+    for k, emotion in enumerate(EMOTIONS):
+        scores, labels = predictions.scores[:, k], predictions.labels[:, k]
+        values = {name: metric(labels, decided[name][:, k]) for name, metric in METRICS.items()}
+        values |= {name: ranking(scores, labels) for name, ranking in RANKINGS.items()}
+        per_emotion[emotion] = values
+    kept = [EMOTIONS[k] for k in _averaged(predictions.labels)]
+    average = {name: spread([per_emotion[e][name] for e in kept])[0] for name in NAMES}
+    return {"per_emotion": per_emotion, "average": average}
 
 
 def score(test: Predictions, thresholds: Thresholds, times: np.ndarray) -> Record:
-    """All figures of one system on test: {"per_emotion": ..., "average": ...}.
+    """``figures`` with 95% intervals ("wa_ci" ...), thresholds and counts: one system on test.
 
     Args: times (R, n) from ``model.bootstrap.resamples``, the same for systems to be compared.
     Undefined figures are None, with the reason under "undefined".
     """
-    decided = {name: thresholds.decide(test, name) for name in METRICS}
-    resampled = {
-        name: bootstrap(test.labels, decided[name], metric, times)
-        for name, metric in METRICS.items()
-    }
-    per_emotion = {
-        emotion: _score_emotion(k, test, thresholds, decided, resampled)
-        for k, emotion in enumerate(EMOTIONS)
-    }
-    average: Record = {}
+    record = figures(test, thresholds)
+    resampled = resample(test, thresholds, times)
+    for k, emotion in enumerate(EMOTIONS):
+        own = record["per_emotion"][emotion]
+        own |= {f"{name}_ci": interval(values[:, k]) for name, values in resampled.items()}
+        own |= _facts(k, test.labels[:, k], thresholds)
+    kept = _averaged(test.labels)
+    average = record["average"]
     for name, values in resampled.items():
-        defined = [k for k, e in enumerate(EMOTIONS) if per_emotion[e][name] is not None]
-        average[name] = _mean([per_emotion[e][name] for e in EMOTIONS])
-        average[f"{name}_ci"] = interval(values[:, defined].mean(axis=1)) if defined else None
-    left_out = [e for e in EMOTIONS if per_emotion[e]["wa"] is None]
+        average[f"{name}_ci"] = interval(values[:, kept].mean(axis=1)) if kept else None
+    left_out = [emotion for k, emotion in enumerate(EMOTIONS) if k not in kept]
     if left_out:
         average["undefined"] = f"undefined for, and averaged without, {', '.join(left_out)}"
-    return {"per_emotion": per_emotion, "average": average}
-
-
-def _score_emotion(
-    k: int,
-    test: Predictions,
-    thresholds: Thresholds,
-    decided: dict[str, np.ndarray],
-    resampled: dict[str, np.ndarray],
-) -> Record:
-    scores, labels = test.scores[:, k], test.labels[:, k]
-    record: Record = {
-        # The decisions made for F1 serve both F1s: one threshold was chosen for one of them.
-        "f1_positive": positive_f1(labels, decided["f1"][:, k]),
-        "average_precision": average_precision(scores, labels),
-        "roc_auc": roc_auc(scores, labels),
-        "n": len(labels),
-        "n_positive": int(labels.sum()),
-    }
-    for name, metric in METRICS.items():
-        record[name] = metric(labels, decided[name][:, k])
-        record[f"threshold_{name}"] = float(thresholds.of[name][k])
-        record[f"{name}_ci"] = interval(resampled[name][:, k])
-    reason = why_undefined(labels)
-    if reason:
-        record["undefined"] = f"in test, {reason}"
-    if EMOTIONS[k] in thresholds.notes:
-        record["note"] = f"{thresholds.notes[EMOTIONS[k]]}: no threshold to choose, 0.5 taken"
     return record
+
+
+def resample(test: Predictions, thresholds: Thresholds, times: np.ndarray) -> dict[str, np.ndarray]:
+    """Each of NAMES on each resample and emotion: (R, 6), NaN where undefined."""
+    resampled = {
+        name: bootstrap(test.labels, thresholds.decide(test, name), metric, times)
+        for name, metric in METRICS.items()
+    }
+    rankings = list(RANKINGS.values())
+    ranked = np.stack(
+        [
+            bootstrap_rankings(test.scores[:, k], test.labels[:, k], rankings, times)
+            for k in range(len(EMOTIONS))
+        ],
+        axis=2,
+    )
+    return resampled | dict(zip(RANKINGS, ranked, strict=True))
+
+
+def arrays(test: Predictions, thresholds: Thresholds) -> dict[str, np.ndarray]:
+    """What is kept of a system's answers on test: scores (n, 6) and each metric's decisions."""
+    return {"scores": test.scores} | {name: thresholds.decide(test, name) for name in METRICS}
 
 
 def spread(values: list[float | None]) -> tuple[float | None, float | None]:
@@ -127,5 +152,16 @@ def spread(values: list[float | None]) -> tuple[float | None, float | None]:
     return mean, float(defined.std(ddof=1)) if len(defined) > 1 else None
 
 
-def _mean(values: list[float | None]) -> float | None:
-    return spread(values)[0]
+def _averaged(labels: np.ndarray) -> list[int]:
+    """The emotions in which every metric is defined; labels (n, 6)."""
+    return [k for k in range(len(EMOTIONS)) if why_undefined(labels[:, k]) is None]
+
+
+def _facts(k: int, labels: np.ndarray, thresholds: Thresholds) -> Record:
+    facts: Record = {"n": len(labels), "n_positive": int(labels.sum())}
+    facts |= {f"threshold_{name}": float(chosen[k]) for name, chosen in thresholds.of.items()}
+    if reason := why_undefined(labels):
+        facts["undefined"] = f"in test, {reason}"
+    if EMOTIONS[k] in thresholds.notes:
+        facts["note"] = f"{thresholds.notes[EMOTIONS[k]]}: no threshold to choose, 0.5 taken"
+    return facts

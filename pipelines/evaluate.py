@@ -2,6 +2,26 @@
 
 Reads RUN/run.json, RUN/seed-NN and WORK/features; writes RUN/evaluation.json and
 RUN/predictions.npz. How the figures come about is told in ``pipelines.score_runs``.
+
+evaluation.json, of either task; NAME is one of NAMES in ``emotion_scores`` or ``sentiment_scores``:
+
+    task, kind, init, work, train_fraction, version, fingerprint, n_bootstrap
+    definitions.NAME          name, definition and source: to be printed beside the figures
+    seeds, unfinished_seeds, best_seed
+    dev.NAME                  the best run's averages on dev
+    test.CONDITION            the best run's on test; CONDITION is "A", "A+V" ... or "A+V+T"
+      .average                NAME, NAME_ci (95%), undefined: why some emotion does not count
+      .per_emotion.EMOTION    NAME, NAME_ci, threshold_METRIC, n, n_positive, undefined, note
+    runs                      of each: seed, dev.NAME, test.NAME, per_emotion.EMOTION.NAME,
+                              ablation.CONDITION.NAME, modality_weights (null: late fusion)
+    over_runs                 n, NAME_mean, NAME_std; so per_emotion.EMOTION, ablation.CONDITION
+
+An undefined figure is null. predictions.npz, of the best run; K is 6 emotions or 1 sentiment:
+
+    ids (n,), labels (n, K) bool or float32, scores (n, K) float32     on test
+    wa, f1, f1_positive, accuracy (n, K) bool                          decisions, of emotions
+    A+V/scores, A+V/wa ...                                             the same, of each ablation
+    dev_ids, dev_labels, dev_scores                                    by which dev chose
 """
 
 import json
@@ -13,7 +33,7 @@ from featurize.atomic import atomic_path, write_text
 from featurize.errors import StaleError, TrainError, UsageError
 from pipelines.manifest import existing_folder, fingerprint, read_object
 
-VERSION = 1
+VERSION = 2  # other metrics, the ablations of all runs, dev's scores
 EVALUATION = "evaluation.json"
 PREDICTIONS = "predictions.npz"
 
@@ -52,9 +72,9 @@ def evaluate(
     known = None if redo else _known(run, key)
     if known is not None:
         return known
-    record = _score(features, folders, described["kind"], n_bootstrap, device, progress, run)
-    record |= {"version": VERSION, "fingerprint": key, "kind": described["kind"]}
-    record |= {"init": described.get("init"), "work": str(work.resolve())}
+    record = _score(features, folders, described, n_bootstrap, device, progress, run)
+    record |= {"version": VERSION, "fingerprint": key, "work": str(work.resolve())}
+    record |= {name: described[name] for name in ("kind", "task", "init", "train_fraction")}
     record["unfinished_seeds"] = [s for s in described["seeds"] if s not in folders]
     text = json.dumps(record, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_text(run / EVALUATION, text + "\n")
@@ -73,7 +93,7 @@ def finished_seeds(run: Path, seeds: list[int]) -> dict[int, Path]:
 def _score(
     features: Path,
     folders: Mapping[int, Path],
-    kind: str,
+    described: Mapping[str, Any],
     n_bootstrap: int,
     device: str,
     progress: Callable[[int, int, str], None] | None,
@@ -85,7 +105,8 @@ def _score(
     from pipelines.score_runs import score_runs
 
     chosen = str(choose_device(device))
-    record, arrays = score_runs(features, folders, kind, n_bootstrap, chosen, progress)
+    kind, task = described["kind"], described["task"]
+    record, arrays = score_runs(features, folders, kind, task, n_bootstrap, chosen, progress)
     with atomic_path(run / PREDICTIONS) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
     return record
@@ -111,7 +132,10 @@ def _described(run: Path) -> dict[str, Any]:
     path = existing_folder(run, "a fine-tuned run") / "run.json"
     if not path.is_file():
         raise UsageError(f"{path}: no such file; run `trimodal finetune` first")
-    return read_object(path)
+    described = read_object(path)
+    if "task" not in described:
+        raise UsageError(f"{path}: of an older version; run `trimodal finetune` again with --redo")
+    return described
 
 
 def _known(run: Path, key: str) -> dict[str, Any] | None:

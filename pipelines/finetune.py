@@ -1,4 +1,4 @@
-"""Stage ``finetune``: emotion models on a workspace's features, one run a seed.
+"""Stage ``finetune``: models of emotions or sentiment on a workspace's features, one run a seed.
 
 Reads WORK/features and, with ``init``, a pretraining run; writes RUN/seed-00, RUN/seed-01 ...
 (see ``model.checkpoint``), and RUN/run.json when all of them are finished.
@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.errors import UsageError
-from model.config import EMOTIONS, ModelConfig, TrainConfig
+from model.config import EMOTIONS, TASKS, ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from model.data import Rows
+    from model.data import Loader, Rows
+    from model.step import Task
     from model.store import FeatureStore, Statistics
     from model.world import World
 
@@ -31,6 +32,7 @@ def finetune(
     run: Path,
     *,
     kind: str = "crossmodal",
+    task: str = "emotion",
     init: Path | None = None,
     seeds: Sequence[int],
     model: ModelConfig,
@@ -40,10 +42,12 @@ def finetune(
     progress: Progress | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Trains one emotion model a seed, each in RUN/seed-NN; finished ones are left alone.
+    """Trains one model a seed, each in RUN/seed-NN; finished ones are left alone.
 
-    ``kind`` is "crossmodal" or "late-fusion"; ``init`` a finished pretraining run to start from.
-    ``progress`` is described at ``model.train.fit``; its lines also hold "seed".
+    All layers are trained. ``kind`` is "crossmodal" or "late-fusion", ``task`` "emotion" or
+    "sentiment"; ``init`` a finished pretraining run to start from: the seed then sets the head,
+    the order of the batches and dropout.
+    ``progress`` is described at ``model.train.fit``; its lines also hold "seed";
     ``tell`` gets text for the screen: how many parameters there are, by part. Returns a summary:
     "status" ("made", or "unchanged" when all were finished), "run", "n_train", "n_dev",
     "n_left_out" and "runs": for each seed its "status" and "best", the line of its best epoch.
@@ -56,11 +60,13 @@ def finetune(
     """
     from model.world import choose_device, open_world
 
-    _check_request(kind, init, seeds)
+    _check_request(kind, task, init, seeds)
     chosen_device = choose_device(device)
     with open_world(chosen_device) as world:
         place = _Place(chosen_device, world)
-        return _finetune(work, run, kind, init, seeds, model, train, redo, place, progress, tell)
+        return _finetune(
+            work, run, kind, task, init, seeds, model, train, redo, place, progress, tell
+        )
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ def _finetune(
     work: Path,
     run: Path,
     kind: str,
+    task: str,
     init: Path | None,
     seeds: Sequence[int],
     model: ModelConfig,
@@ -86,7 +93,7 @@ def _finetune(
 ) -> dict[str, Any]:
     """What each of the processes does."""
     from model import checkpoint
-    from model.data import labelled_fold
+    from model.data import labelled_fold, subset
     from model.store import FeatureStore
     from pipelines.model_card import CARD, finish_run, parameter_table
 
@@ -96,10 +103,12 @@ def _finetune(
             work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn
         )
         train_set, dev_set = (labelled_fold(store, fold) for fold in ("train", "dev"))
+        train_set = subset(store.ids, train_set, train.train_fraction, train.fraction_seed)
         init_fingerprint = _pretraining_fingerprint(init, config_of=(model, store))
-    inputs = _Inputs(store, train_set, dev_set)
+    inputs = _Inputs(store, train_set, dev_set, task)
     config = {
         "kind": kind,
+        "task": task,
         "model": model.described(),
         "dims": asdict(store.dims),
         "n_speakers": None,
@@ -111,15 +120,18 @@ def _finetune(
         "init": str(init.resolve()) if init else None,
         "init_fingerprint": init_fingerprint,
     }
-    described = {"kind": kind, "init": config["init"], "seeds": list(seeds)}
-    described["work"] = str(work.resolve())
-    world.first(lambda: checkpoint.write_json(run / "run.json", described))
+    described: dict[str, Any] = {"kind": kind, "task": task, "seeds": list(seeds)}
+    described |= {"init": config["init"], "work": str(work.resolve())}
+    described["train_fraction"] = train.train_fraction
     runs = {}
     for seed in seeds:
         folder = run / f"seed-{seed:02d}"
         settings = replace(train, seed=seed)
         seeded = {**config, "seed": seed, "train": asdict(settings)}
-        if world.first(partial(checkpoint.begin_run, folder, seeded, redo=redo)):
+        is_done = world.first(partial(checkpoint.begin_run, folder, seeded, redo=redo))
+        # Not before: settings that are refused must not change what a folder says it holds.
+        world.first(partial(checkpoint.write_json, run / "run.json", described))
+        if is_done:
             world.first(partial(finish_run, folder))
             best = checkpoint.read_json(folder / checkpoint.DONE)["best"]
             runs[seed] = {"status": "unchanged", "best": best}
@@ -152,6 +164,7 @@ class _Inputs:
     store: FeatureStore
     train_set: Rows
     dev_set: Rows
+    task: str
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -165,6 +178,15 @@ class _Inputs:
 
         return positive_weights(self.store.emotions[self.train_set])
 
+    def task_on(self, dev: Loader, world: World) -> Task:
+        """What is trained for, scored on ``dev``."""
+        from model.sentiment import SentimentTask
+        from model.tasks import EmotionTask
+
+        if self.task == "sentiment":
+            return SentimentTask(dev, world)
+        return EmotionTask(dev, self.positive_weight, world)
+
 
 def _network(
     kind: str, init: Path | None, seed: int, model: ModelConfig, inputs: _Inputs
@@ -172,10 +194,10 @@ def _network(
     """A model initialised from the seed; from ``init`` it takes its input statistics as well."""
     import torch
 
-    from model.build import build_emotion, initialise_from
+    from model.build import build_downstream, initialise_from
 
     torch.manual_seed(seed)
-    network = build_emotion(kind, model, inputs.store.dims)
+    network = build_downstream(kind, model, inputs.store.dims, inputs.task)
     if init:
         initialise_from(network, init)
     else:
@@ -193,7 +215,6 @@ def _train_seed(
     progress: Progress | None,
 ) -> dict[str, Any]:
     from model.data import Loader
-    from model.tasks import EmotionTask
     from model.train import fit
 
     train_loader, dev_loader = (
@@ -206,14 +227,14 @@ def _train_seed(
             world_size=place.world.size,
             batches_per_step=train.batches_per_step,
             pins=place.device.type == "cuda",
+            task=inputs.task,
         )
         for part in (inputs.train_set, inputs.dev_set)
     )
-    task = EmotionTask(dev_loader, inputs.positive_weight, place.world)
     return fit(
         folder,
         network,
-        task,
+        inputs.task_on(dev_loader, place.world),
         train_loader,
         train,
         d_model=model.d_model,
@@ -223,9 +244,11 @@ def _train_seed(
     )
 
 
-def _check_request(kind: str, init: Path | None, seeds: Sequence[int]) -> None:
+def _check_request(kind: str, task: str, init: Path | None, seeds: Sequence[int]) -> None:
     if kind not in ("crossmodal", "late-fusion"):
         raise UsageError(f'model kind {kind!r}: choose "crossmodal" or "late-fusion"')
+    if task not in TASKS:
+        raise UsageError(f"task {task!r}: choose one of {', '.join(TASKS)}")
     if kind == "late-fusion" and init:
         raise UsageError("late fusion has no encoder to initialise; leave out --init")
     if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):

@@ -145,9 +145,49 @@ def training_settings(
     return settings.section("model", ModelConfig), settings.section(section, TrainConfig, **flags)
 
 
+def with_weights(model: Any, kind: str, text: str) -> Any:
+    """The model settings with other weights of the modalities in fine-tuning.
+
+    ``text`` is "learned" or three numbers, "0.4,0.4,0.2". Raises UsageError for anything else.
+    """
+    from dataclasses import replace
+
+    if kind != "crossmodal":
+        raise UsageError(f"{kind} has no weighted sum of modalities; leave out --weights")
+    if text == "learned":
+        return replace(model, learned_weights=True)
+    try:
+        numbers = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise UsageError(f"--weights {text}: write three numbers, or learned") from None
+    return replace(model, finetune_weights=numbers, learned_weights=False)
+
+
 def percent(share: float | None) -> str:
     """A share in per cent, or "undefined"."""
     return "undefined" if share is None else f"{100 * share:.1f}"
+
+
+def on_test(evaluation: dict[str, Any]) -> str:
+    """The first figures of an evaluation for the screen: the best run's, and all runs' mean."""
+    average, over = evaluation["test"]["A+V+T"]["average"], evaluation["over_runs"]
+    shown = []
+    for name, show in _ON_TEST[evaluation["task"]].items():
+        spread = f" (runs {show(over[f'{name}_mean'])} \u00b1 {show(over[f'{name}_std'])})"
+        title = evaluation["definitions"][name]["name"]
+        shown.append(f"{title} {show(average[name])}{spread if over['n'] > 1 else ''}")
+    return f"on test: {', '.join(shown)}"
+
+
+def decimals(value: float | None) -> str:
+    """A number with three digits, or "undefined"."""
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+_ON_TEST: dict[str, dict[str, Callable[[float | None], str]]] = {
+    "emotion": {"wa": percent, "f1": percent},
+    "sentiment": {"mae": decimals, "correlation": decimals, "accuracy_2": percent},
+}
 
 
 def left_out(summary: dict[str, Any]) -> str:

@@ -69,7 +69,7 @@ def _pretrain(
 
     from model import checkpoint
     from model.build import build_multitask
-    from model.data import Loader, split_by_hash
+    from model.data import Loader, split_by_hash, subset
     from model.store import FeatureStore, feature_statistics
     from model.tasks import MultitaskTask
     from model.train import fit
@@ -80,6 +80,7 @@ def _pretrain(
             work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn
         )
         train_set, dev_set = split_by_hash(store.ids, train.dev_fraction)
+        train_set = subset(store.ids, train_set, train.train_fraction, train.fraction_seed)
     speakers = store.speakers
     config = {
         "kind": "multitask",

@@ -1,55 +1,51 @@
-"""Stage ``report``: the paper's Tables 1, 2 and 3, on the screen and as one page of HTML.
+"""Stage ``report``: the paper's Tables 1, 2 and 3 and what lies behind them.
 
-Reads runs (config.json, log.jsonl, evaluation.json) and the workspaces they were made from;
-writes OUT/index.html, which needs no other file and no network.
+Reads runs (config.json, log.jsonl, evaluation.json, predictions.npz) and the workspaces they were
+made from; prints the tables and writes
+
+    OUT/index.html    the page, which needs no other file and no network
+    OUT/tables.md     the tables as Markdown
+    OUT/tables.tex    the same as LaTeX
+    OUT/cache         embeddings computed for the map; may be deleted
 """
 
-import json
-import platform
-from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from featurize.atomic import write_text
 from featurize.errors import TrimodalError, UsageError
-from pipelines import __version__
-from pipelines.report_compare import compare
-from pipelines.report_figures import all_curves, likelihoods
-from pipelines.report_frames import frames
-from pipelines.report_runs import Run, read_run
-from pipelines.report_tables import (
-    EMOTIONS,
-    Row,
-    Table,
-    interval_text,
-    percent,
-    tables,
-)
-from pipelines.report_text import (
-    ABLATION,
-    DEFINITIONS,
-    Source,
-    caveats,
-    flat,
-    is_toy,
-    read_source,
-)
+from pipelines.report_drawing import Picture
+from pipelines.report_further_tables import further_tables
+from pipelines.report_latex import latex
+from pipelines.report_markdown import markdown
+from pipelines.report_page import Findings, Status, render, works_of
+from pipelines.report_predictions import all_predicted
+from pipelines.report_rates import precision_recall, roc, thresholds
+from pipelines.report_runs import BASELINE, EMBEDDINGS, PRETRAINING, Run, read_run
+from pipelines.report_screen import print_tables
+from pipelines.report_spread import spread
+from pipelines.report_tables import tables
+from pipelines.report_text import caveats, is_toy, read_source
+from pipelines.report_worst import system_to_show, worst_segments
 
-TEMPLATES = Path(__file__).parent / "templates"
-PACKAGES = ("torch", "torchvision", "torchaudio", "numpy", "h5py", "av", "gensim", "vosk")
-SCREEN_COLUMNS = 118  # the widest table; a narrower terminal wraps the labels
-
-Status = Mapping[str, Any]
+StatusOf = Callable[[Path], Status]
+DifferencesOf = Callable[[Path, Path], Sequence[Any]]
 
 
 def write_report(
-    out: Path, runs: Sequence[Path], status_of: Callable[[Path], Status], *, screen: Any = None
+    out: Path,
+    runs: Sequence[Path],
+    status_of: StatusOf,
+    differences_of: DifferencesOf,
+    *,
+    screen: Any = None,
 ) -> Path:
-    """Prints the tables to ``screen`` (a rich console) and writes OUT/index.html; returns its path.
+    """Prints the tables to ``screen`` (a rich console) and writes OUT; returns the page's path.
 
     ``runs`` in any order: a pretraining run, fine-tuned ones; what is missing is "-" in the
-    tables. ``status_of(work)`` is ``pipelines.status.workspace_status``.
+    tables. ``status_of(work)`` is ``pipelines.status.workspace_status``, and
+    ``differences_of(ours, theirs)`` the differences of ``pipelines.compare.compare``.
 
     Raises:
         UsageError: no runs given, or a folder that is none.
@@ -58,127 +54,84 @@ def write_report(
     if not runs:
         raise UsageError("no runs given; name the folders that pretrain and finetune wrote")
     found = [read_run(path) for path in runs]
-    made = tables(found)
-    page = out / "index.html"
-    statuses = _statuses(found, status_of)
-    sources = [read_source(work) for work in _works(found)]
-    said = caveats(found, sources, statuses)
-    write_text(page, render(found, made, statuses, sources, said))
-    print_tables(made, said[: 2 if is_toy(sources, statuses) else 0], screen)
-    return page
+    emotional, sentimental = _by_task(found)
+    made = [*tables(emotional), *further_tables(emotional, sentimental)]
+    findings = _findings(found, status_of, differences_of, out / "cache")
+    said = findings.said[: 2 if is_toy(findings.sources, findings.statuses) else 0]
+    write_text(out / "tables.md", markdown(made, said))
+    write_text(out / "tables.tex", latex(made))
+    write_text(out / "index.html", render(found, made, findings))
+    print_tables(made, said, screen)
+    return out / "index.html"
 
 
-def render(
-    runs: Sequence[Run],
-    made: Sequence[Table],
-    statuses: Sequence[Status],
-    sources: Sequence[Source],
-    said: Sequence[str],
-) -> str:
-    """The page as text. Everything from outside is escaped; pictures are our own markup."""
-    import jinja2
-    from markupsafe import Markup
-
-    works = _works(runs)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "interval": interval_text, "svg": Markup}
-    return environment.get_template("report.html.j2").render(
-        version=__version__,
-        runs=runs,
-        tables=made,
-        emotions=EMOTIONS,
-        differences=compare(runs),
-        definitions=DEFINITIONS,
-        ablation=ABLATION,
-        caveats=said,
-        is_toy=is_toy(sources, statuses),
-        curves=all_curves(runs),
+def _findings(
+    runs: Sequence[Run], status_of: StatusOf, differences_of: DifferencesOf, cache: Path
+) -> Findings:
+    statuses = _statuses(runs, status_of)
+    sources = [read_source(work) for work in works_of(runs)]
+    emotional, _ = _by_task(runs)
+    systems = all_predicted(emotional)
+    shown = system_to_show(systems)
+    maps, unmapped = _maps(emotional, cache)
+    return Findings(
+        differences=_differences(emotional, differences_of),
+        over_thresholds=_those(roc(systems), precision_recall(systems)),
+        dev_thresholds=_those(*map(thresholds, systems)),
+        spread=spread(emotional),
+        maps=maps,
+        worst=(shown.run.name, worst_segments(shown)) if shown else ("", ()),
         statuses=statuses,
-        histograms=[picture for picture in map(_histogram, works) if picture],
-        frames=[(work, pictures) for work in works if (pictures := frames(work))],
         sources=sources,
-        settings=[(run, dict(flat(_settings(run)))) for run in runs],
-        packages=_packages(),
+        said=[*caveats(runs, sources, statuses), *unmapped],
     )
 
 
-def print_tables(made: Sequence[Table], said: Sequence[str] = (), screen: Any = None) -> None:
-    """Prints the tables, the paper's rows dim and ours bold, and what is to be said of them."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as Grid
-    from rich.text import Text
-
-    console = screen or Console()
-    if not console.is_terminal:
-        console.width = SCREEN_COLUMNS
-    for table in made:
-        grid = Grid(
-            box=box.SIMPLE_HEAD, title=f"Table {table.number}: {table.title}", title_justify="left"
-        )
-        grid.add_column("Model", overflow="fold")
-        for group in table.groups:
-            grid.add_column(f"{group}\nWA   F1", justify="right", no_wrap=True)
-        for row in table.rows:
-            style = {"paper": "dim", "ours": "bold", "spread": ""}[row.source]
-            # As Text: a run's name in square brackets is a name, not markup.
-            grid.add_row(Text(_label(row)), *map(Text, _cells(row)), style=style)
-        console.print(grid)
-    for line in said:
-        console.print(Text(f"Note: {line}\n"))
+def _by_task(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Those of the emotions, with pretraining, and those of sentiment."""
+    return (
+        [run for run in runs if run.task != "sentiment"],
+        [run for run in runs if run.task == "sentiment"],
+    )
 
 
-def _label(row: Row) -> str:
-    if row.source == "paper":
-        return f"{row.label} (paper)"
-    return f"  {row.label}" if row.source == "spread" else f"{row.label} ({row.run})"
+def _differences(runs: Sequence[Run], differences_of: DifferencesOf) -> Sequence[Any]:
+    """Of the first embeddings from the first baseline; none where the two cannot be compared."""
+    first = {run.role: run.path for run in reversed(runs) if run.evaluation}
+    if EMBEDDINGS not in first or BASELINE not in first:
+        return []
+    try:
+        return differences_of(first[EMBEDDINGS], first[BASELINE])
+    except UsageError:
+        return []
 
 
-def _cells(row: Row) -> list[str]:
-    texts = [cell.text for cell in row.cells]
-    between = "\n" if row.source == "spread" else " "
-    return [between.join(pair) for pair in zip(texts[::2], texts[1::2], strict=True)]
+def _maps(runs: Sequence[Run], cache: Path) -> tuple[list[Picture], list[str]]:
+    """Of the first pretraining run and of the first embeddings, or else baseline; and why not."""
+    from pipelines.report_map import embedding_map
+    from pipelines.report_points import points
+
+    by_role = {run.role: run for run in reversed(runs) if run.evaluation or run.role == PRETRAINING}
+    tuned = by_role.get(EMBEDDINGS, by_role.get(BASELINE))
+    maps, unmapped = [], []
+    for run in (by_role.get(PRETRAINING), tuned):
+        try:
+            maps += [embedding_map(points(run, cache))] if run else []
+        except (TrimodalError, OSError) as error:  # weights or features may be elsewhere
+            unmapped.append(f"No map of the embeddings of {run.name if run else ''}: {error}.")
+    return maps, unmapped
 
 
-def _works(runs: Sequence[Run]) -> list[Path]:
-    return list(dict.fromkeys(run.work for run in runs))
+def _those(*pictures: Picture | None) -> list[Picture]:
+    return [picture for picture in pictures if picture]
 
 
-def _statuses(runs: Sequence[Run], status_of: Callable[[Path], Status]) -> list[Status]:
+def _statuses(runs: Sequence[Run], status_of: StatusOf) -> list[Status]:
     """The accounts of the workspaces that are still there."""
     statuses = []
-    for work in _works(runs):
+    for work in works_of(runs):
         try:
             statuses.append(status_of(work))
         except TrimodalError:  # runs may have been copied from another machine
             continue
     return statuses
-
-
-def _histogram(work: Path) -> Any:
-    try:
-        chosen = json.loads((work / "select" / "select.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return likelihoods(chosen) if isinstance(chosen, dict) else None
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    """A run's settings, without the long lists of names."""
-    return {k: v for k, v in run.config.items() if k not in ("speakers", "alphabet", "emotions")}
-
-
-def _packages() -> dict[str, str]:
-    versions = {"Python": platform.python_version(), "trimodal": __version__}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions

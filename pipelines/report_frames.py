@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from featurize.errors import MediaError, TrimodalError
 from pipelines.manifest import Utterance, safe_path
-from pipelines.report_figures import Picture
+from pipelines.report_drawing import Picture
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def frames(work: Path, n_frames: int = 6) -> list[Picture]:
         if utterance.video is None or utterance.speaker in pictures:
             continue
         try:
-            frame = _middle_frame(root, utterance)
+            frame = middle_frame(root, utterance)
         except TrimodalError:
             continue
         pictures[utterance.speaker] = Picture(utterance.id, source=jpeg(frame))
@@ -54,7 +54,7 @@ def jpeg(frame: ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def _middle_frame(root: Path, utterance: Utterance) -> ndarray:
+def middle_frame(root: Path, utterance: Utterance) -> ndarray:
     from featurize.media import iter_frames
 
     start_s, end_s = utterance.start_s, utterance.end_s

@@ -32,6 +32,28 @@ class Run:
         return self.path.resolve().name
 
     @property
+    def task(self) -> str:
+        """What it was trained for: "pretraining", "emotion" or "sentiment"."""
+        own = (self.evaluation or self.config).get("task", "emotion")
+        return "pretraining" if self.role == PRETRAINING else own
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """The evaluation, empty until there is one."""
+        return self.evaluation or {}
+
+    @property
+    def is_on_few_labels(self) -> bool:
+        return (self.scores.get("train_fraction") or 1) < 1
+
+    @property
+    def told(self) -> str:
+        """Its name, and the share of the labels if that is not all."""
+        if not self.is_on_few_labels:
+            return self.name
+        return f"{self.name}, {100 * self.scores['train_fraction']:.3g}% of the labels"
+
+    @property
     def n_runs(self) -> int:
         return len(self.evaluation["seeds"]) if self.evaluation else len(self.logs)
 

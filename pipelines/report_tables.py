@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from model.config import EMOTIONS
 from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION, Run
+from pipelines.report_terms import ABLATION, PROTOCOL, Definition
 
 UNKNOWN = "-"
-EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
-CONDITIONS = ("A", "A+V", "A+T", "A+V+T")
+ALL = "A+V+T"
+CONDITIONS = ("A", "A+V", "A+T", ALL)
+METRICS = ("wa", "f1")
+BY_EMOTION = (*(emotion.capitalize() for emotion in EMOTIONS), "Average")
 FROM_MULTITASK = "Embeddings from the Multi-task model"
 
 # Khare et al. 2020: WA and F1 of each emotion, then their average, in per cent, as printed.
@@ -35,7 +39,7 @@ PAPER_3 = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure as text, its 95% interval below it, and why it is missing."""
+    """A figure as text; below it, small, its 95% interval or deviation; and why it is missing."""
 
     text: str = UNKNOWN
     interval: str = ""
@@ -54,12 +58,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """``groups`` are the column heads; each spans two columns, WA and F1."""
+    """``groups`` are the column heads; each spans a column a measure.
+
+    ``definitions`` (term, definition, source) are to be shown beside it, under ``heading``.
+    """
 
     number: int
+    heading: str
     title: str
     groups: tuple[str, ...]
     rows: tuple[Row, ...]
+    definitions: tuple[Definition, ...]
+    measures: tuple[str, ...] = ("WA", "F1")
 
     @property
     def notes(self) -> list[str]:
@@ -68,41 +78,68 @@ class Table:
 
 
 def tables(runs: Sequence[Run]) -> list[Table]:
-    """The three tables with the rows that ``runs`` allow, and "-" where there are none."""
-    by_emotion = (*(emotion.capitalize() for emotion in EMOTIONS), "Average")
+    """The three tables with the rows that ``runs`` allow, and "-" where there are none.
+
+    ``runs`` are those of the emotions, or of pretraining.
+    """
     return [
         Table(
             1,
+            "Baselines",
             "Baseline results on the CMU-MOSEI dataset. TF is the transformer-based model",
-            by_emotion,
+            BY_EMOTION,
             (
                 *_paper(PAPER_1),
-                *_ours(runs, LATE_FUSION, "Late Fusion"),
-                *_ours(runs, BASELINE, "TF"),
+                *_by_emotion(runs, LATE_FUSION, "Late Fusion"),
+                *_by_emotion(runs, BASELINE, "TF"),
             ),
+            PROTOCOL,
         ),
         Table(
             2,
+            "Embeddings against the baseline",
             "Weighted accuracy and F1-score with embeddings learned on the VoxCeleb2 dataset",
-            by_emotion,
+            BY_EMOTION,
             (
                 *_paper(PAPER_2),
-                *_ours(runs, BASELINE, "Baseline"),
-                *_ours(runs, EMBEDDINGS, FROM_MULTITASK),
+                *_by_emotion(runs, BASELINE, "Baseline"),
+                *_by_emotion(runs, EMBEDDINGS, FROM_MULTITASK),
             ),
+            PROTOCOL,
         ),
         Table(
             3,
+            "Ablation",
             "Ablation studies with and without learned embeddings: average weighted accuracy and "
             "F1-scores over the 6 emotions",
             CONDITIONS,
             (
                 *_paper(PAPER_3),
-                *_ablation(runs, BASELINE, "Baseline"),
-                *_ablation(runs, EMBEDDINGS, FROM_MULTITASK),
+                *ablation_rows(runs, BASELINE, "Baseline", CONDITIONS),
+                *ablation_rows(runs, EMBEDDINGS, FROM_MULTITASK, CONDITIONS),
             ),
+            (ABLATION, *PROTOCOL),
         ),
     ]
+
+
+def ablation_rows(
+    runs: Sequence[Run], role: str, label: str, conditions: Sequence[str]
+) -> list[Row]:
+    """Averages over the emotions under each condition; a row of "-" without such a run."""
+    rows = []
+    for run in scored(runs, role):
+        test, over = run.scores["test"], run.scores.get("over_runs", {})
+        averages = {c: test.get(c, {}).get("average", {}) for c in conditions}
+        rows.append(Row(label, _pairs(averages), "ours", run.told))
+        spreads = {c: over if c == ALL else over.get("ablation", {}).get(c, {}) for c in conditions}
+        rows += _spread_row(over, spreads)
+    return rows or [Row(label, (Cell(),) * (2 * len(conditions)), "ours", "no such run given")]
+
+
+def scored(runs: Sequence[Run], role: str) -> list[Run]:
+    """The runs of a role that were evaluated."""
+    return [run for run in runs if run.role == role and run.evaluation]
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -115,6 +152,11 @@ def interval_text(interval: Sequence[float] | None) -> str:
     return "" if interval is None else f"{percent(interval[0])}–{percent(interval[1])}"
 
 
+def deviation_text(value: float | None) -> str:
+    """0.012 -> "± 1.2"; empty for None."""
+    return "" if value is None else f"± {percent(value)}"
+
+
 def _paper(rows: dict[str, str]) -> list[Row]:
     return [
         Row(label, tuple(Cell(figure) for figure in figures.split()), "paper")
@@ -122,40 +164,20 @@ def _paper(rows: dict[str, str]) -> list[Row]:
     ]
 
 
-def _ours(runs: Sequence[Run], role: str, label: str) -> list[Row]:
-    n_cells = 2 * (len(EMOTIONS) + 1)
-    found = [run for run in runs if run.role == role and run.evaluation]
+def _by_emotion(runs: Sequence[Run], role: str, label: str) -> list[Row]:
     rows = []
-    for run in found:
-        test = _all_modalities(run)
+    for run in scored(runs, role):
+        test, over = run.scores["test"][ALL], run.scores.get("over_runs", {})
         columns = {emotion: test["per_emotion"].get(emotion, {}) for emotion in EMOTIONS}
-        columns["average"] = test["average"]
-        rows.append(Row(label, _pairs(columns), "ours", run.name))
-        rows += _spread_row(run, n_cells)
-    return rows or [Row(label, (Cell(),) * n_cells, "ours", "no such run given")]
-
-
-def _ablation(runs: Sequence[Run], role: str, label: str) -> list[Row]:
-    rows = [
-        Row(
-            label,
-            _pairs({c: run.evaluation["test"].get(c, {}).get("average", {}) for c in CONDITIONS}),
-            "ours",
-            run.name,
-        )
-        for run in runs
-        if run.role == role and run.evaluation
-    ]
-    return rows or [Row(label, (Cell(),) * (2 * len(CONDITIONS)), "ours", "no such run given")]
-
-
-def _all_modalities(run: Run) -> dict[str, Any]:
-    return run.evaluation["test"]["A+V+T"] if run.evaluation else {}
+        rows.append(Row(label, _pairs({**columns, "average": test["average"]}), "ours", run.told))
+        spreads = {emotion: over.get("per_emotion", {}).get(emotion, {}) for emotion in EMOTIONS}
+        rows += _spread_row(over, {**spreads, "average": over})
+    return rows or [Row(label, (Cell(),) * (2 * len(BY_EMOTION)), "ours", "no such run given")]
 
 
 def _pairs(columns: dict[str, dict[str, Any]]) -> tuple[Cell, ...]:
     return tuple(
-        _cell(name, figures, metric) for name, figures in columns.items() for metric in ("wa", "f1")
+        _cell(name, figures, metric) for name, figures in columns.items() for metric in METRICS
     )
 
 
@@ -164,14 +186,12 @@ def _cell(name: str, figures: dict[str, Any], metric: str) -> Cell:
     return Cell(percent(figures.get(metric)), interval_text(figures.get(f"{metric}_ci")), why)
 
 
-def _spread_row(run: Run, n_cells: int) -> list[Row]:
-    over = (run.evaluation or {}).get("over_runs", {})
+def _spread_row(over: dict[str, Any], columns: dict[str, dict[str, Any]]) -> list[Row]:
     if over.get("n", 0) < 2:
         return []
-    averages = tuple(
-        Cell(f"{percent(over.get(f'{m}_mean'))} ± {percent(over.get(f'{m}_std'))}")
-        for m in ("wa", "f1")
+    cells = tuple(
+        Cell(percent(of.get(f"{m}_mean")), deviation_text(of.get(f"{m}_std")))
+        for of in columns.values()
+        for m in METRICS
     )
-    blank = (Cell(""),) * (n_cells - 2)
-    label = f"mean ± std of {over['n']} runs"
-    return [Row(label, blank + averages, "spread", run.name)]
+    return [Row(f"mean ± std of {over['n']} runs", cells, "spread")]

@@ -1,4 +1,4 @@
-"""The report's words: what its figures mean and do not mean, how they are defined and made."""
+"""The report's words: what its figures mean and do not mean, and how features were made."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,48 +8,8 @@ from typing import Any
 from featurize.errors import ShardError
 from pipelines.report_runs import PRETRAINING, Run
 
-PAPER = "Khare, Parthasarathy, Sundaram, Interspeech 2020"
 PAPER_N_RUNS = 10
 MODALITIES = ("audio", "video", "text", "targets")
-
-# (term, definition, source), shown beside each table.
-DEFINITIONS = (
-    (
-        "WA",
-        "weighted accuracy, (TPR + TNR) / 2 = (TP × N / P + TN) / 2N, with P segments that show "
-        "the emotion and N that do not; always guessing the same scores 50.",
-        "Tong et al., ACL 2017, as taken up for CMU-MOSEI by Zadeh et al., ACL 2018",
-    ),
-    (
-        "F1",
-        "F1 of “present” and of “absent”, weighted by the number of segments of each; always "
-        "guessing “absent” scores high where the emotion is rare.",
-        "the papers of Table 1; the same as scikit-learn's average='weighted'",
-    ),
-    (
-        "Threshold",
-        "chosen on dev alone, for each emotion and each of the two metrics. An emotion counts as "
-        "present where its Likert score is above 0.",
-        f"{PAPER}, sections 4.1 and 5",
-    ),
-    (
-        "Best run",
-        "of several random initialisations, the one with the highest mean of WA and F1 on dev. "
-        "The line below it gives mean and standard deviation over all of them, on test.",
-        f"{PAPER}, section 5",
-    ),
-    (
-        "Interval",
-        "the small figures: 95% percentile bootstrap over test segments.",
-        "Efron and Tibshirani 1993, chapter 13",
-    ),
-)
-ABLATION = (
-    "Ablation",
-    "the missing modality has weight 0 in the weighted sum, at inference only; thresholds are "
-    "chosen on dev under the same ablation (the paper does not say).",
-    f"{PAPER}, section 5.3",
-)
 
 
 @dataclass(frozen=True)
@@ -161,15 +121,19 @@ def _about_runs(runs: Sequence[Run]) -> Iterator[str]:
             f"The best of {least} random initialisation{'s' * (least > 1)} is shown where the "
             f"paper has the best of {PAPER_N_RUNS}."
         )
-    sizes = {
+    n_segments = {
         figures["n"]
         for run in evaluated
-        for figures in (run.evaluation or {})["test"]["A+V+T"]["per_emotion"].values()
+        for figures in (run.scores["test"]["A+V+T"].get("per_emotion") or {}).values()
     }
-    yield (
-        f"Test holds {' or '.join(map(str, sorted(sizes)))} segments. A difference between two "
-        "rows that is small beside their intervals is noise; the paired comparison below Table 2 "
-        "tells more than the two intervals."
-    )
+    if n_segments:
+        yield (
+            f"Test holds {' or '.join(map(str, sorted(n_segments)))} segments. A difference "
+            "between two rows that is small beside their intervals is noise; the paired comparison "
+            "below Table 2 tells more than the two intervals."
+        )
+    few = sorted(run.told for run in evaluated if run.is_on_few_labels)
+    if few:
+        yield f"Trained on a share of the labelled segments only: {'; '.join(few)}."
     if not any(run.role == PRETRAINING for run in runs):
         yield "No pretraining run was given, so its curves are not shown."

@@ -8,10 +8,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = {
     "prepare_voxceleb2", "prepare_mosei", "decode", "select", "extract", "pretrain", "finetune",
-    "embed", "evaluate", "report", "exchange.export_webdataset", "exchange.export_lhotse",
-    "exchange.export_mmsa", "exchange.import_csd", "exchange.import_npz",
+    "embed", "evaluate", "compare", "report", "exchange.export_webdataset",
+    "exchange.export_lhotse", "exchange.export_mmsa", "exchange.import_csd", "exchange.import_npz",
 }  # fmt: skip
-PARTS_OF_THE_COMMAND_LINE = {"pipelines.cli_embed", "pipelines.cli_exchange", "pipelines.cli_store"}
+PARTS_OF_THE_COMMAND_LINE = {
+    "pipelines.cli_compare",
+    "pipelines.cli_embed",
+    "pipelines.cli_exchange",
+    "pipelines.cli_store",
+}
 COMMAND_LINE = {"pipelines.cli"} | PARTS_OF_THE_COMMAND_LINE
 HEAVY = {
     "torch", "torchvision", "torchaudio", "cv2", "gensim", "vosk", "matplotlib", "h5py", "joblib",

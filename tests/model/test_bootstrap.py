@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from model import bootstrap as b
 from model import metrics as m
 
-METRICS = (m.weighted_accuracy, m.weighted_f1, m.positive_f1)
+METRICS = (m.weighted_accuracy, m.weighted_f1, m.positive_f1, m.accuracy)
+RANKINGS = (m.average_precision, m.roc_auc)
 
 
 @st.composite
@@ -30,6 +32,29 @@ def test_bootstrap_is_the_metric_on_the_drawn_segments(case, seed):
             drawn = np.repeat(np.arange(len(labels)), row)
             expected = metric(labels[drawn], predicted[drawn])
             assert np.isnan(value) if expected is None else value == pytest.approx(expected)
+
+
+@settings(max_examples=20)
+@given(decided(), st.integers(0, 99))
+def test_bootstrap_of_rankings_is_scikit_learn_s_score_of_the_drawn_segments(case, seed):
+    """Scores with ties; more resamples than one chunk holds; None where a class was not drawn."""
+    labels, ties = case
+    scores = (np.arange(len(labels)) % 5 / 5 + ties / 10).astype(np.float32)
+    times = b.resamples(len(labels), b.CHUNK + 3, seed)
+    values = b.bootstrap_rankings(scores, labels, RANKINGS, times)
+    assert values.shape == (2, len(times))
+    for row in (0, b.CHUNK - 1, b.CHUNK, len(times) - 1):
+        drawn = np.repeat(np.arange(len(labels)), times[row].astype(int))
+        n_positive = labels[drawn].sum()
+        if n_positive:
+            expected = average_precision_score(labels[drawn], scores[drawn])
+            assert values[0, row] == pytest.approx(expected)
+        else:
+            assert np.isnan(values[0, row])
+        if 0 < n_positive < len(drawn):
+            assert values[1, row] == pytest.approx(roc_auc_score(labels[drawn], scores[drawn]))
+        else:
+            assert np.isnan(values[1, row])
 
 
 def test_bootstrap_interval_has_the_width_that_theory_gives():

@@ -20,8 +20,8 @@ from featurize.shards import (
     ShardReader,
     ShardWriter,
 )
-from model.config import EOS_ID, MODALITIES, PAD_ID, SOS_ID, decode
-from model.data import Batch, Loader, labelled_fold, shuffled_groups, split_by_hash
+from model.config import EOS_ID, MODALITIES, PAD_ID, SOS_ID, TASKS, decode
+from model.data import Batch, Loader, labelled_fold, shuffled_groups, split_by_hash, subset
 from model.store import FeatureStore, feature_statistics, stack_frames
 
 FIELDS = {
@@ -352,6 +352,36 @@ def test_held_out_by_id_alone(first: int) -> None:
     fewer = ids[::-1][:55]
     fewer_train, fewer_dev = split_by_hash(fewer, 0.5)
     assert set(fewer[fewer_train]) <= set(ids[train]) and set(fewer[fewer_dev]) <= set(ids[dev])
+
+
+@given(
+    n=st.integers(1, 300), fractions=st.tuples(*[st.floats(0.001, 1)] * 2), seed=st.integers(0, 99)
+)
+def test_a_smaller_share_is_part_of_a_larger_one(n: int, fractions, seed: int) -> None:
+    ids = np.array([f"v{i}/3".encode() for i in range(2 * n)])
+    rows = np.arange(0, 2 * n, 2)
+    small, large = (set(subset(ids, rows, f, seed).tolist()) for f in sorted(fractions))
+    assert small <= large <= set(rows.tolist())
+    assert len(small) == max(1, round(min(fractions) * n))
+    order = np.random.default_rng(seed).permutation(2 * n)  # other shards, the same utterances
+    moved = subset(ids[order], np.flatnonzero(np.isin(order, rows)), min(fractions), seed)
+    assert {ids[order][row] for row in moved} == {ids[row] for row in small}
+
+
+def test_another_seed_is_another_share() -> None:
+    ids = np.array([f"v{i}".encode() for i in range(100)])
+    first, second = (subset(ids, np.arange(100), 0.2, seed).tolist() for seed in (0, 1))
+    assert first != second
+
+
+def test_labels_are_those_of_the_task(folder: Path) -> None:
+    store = open_store(folder)
+    rows = labelled_fold(store, "train")
+    assert store.sentiment[rows].tolist() == [-1.0] * len(rows)
+    batches = [next(Loader(store, rows, 500, {}, task=task).in_order()) for task in TASKS]
+    emotions, sentiment = (batch.labels for batch in batches)
+    assert emotions.tolist() == [[0, 1, 0, 1, 0, 0]] * len(emotions)
+    assert sentiment.tolist() == [[-1.0]] * len(sentiment)
 
 
 def test_empty_parts_are_errors(folder: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 import model
 from featurize.errors import ModelError, UsageError
 from model import checkpoint
-from model.build import build_emotion, build_multitask
+from model.build import build_downstream, build_multitask
 from model.config import InputDims, ModelConfig
 from model.embedding import embed_utterance, weights_for
 from model.store import stack_frames
@@ -69,7 +69,7 @@ def test_audio_is_normalised_as_in_training():
 
 def test_bad_requests_are_one_clear_error():
     network, (audio, _, text) = random_network(), random_arrays()
-    late = build_emotion("late-fusion", ModelConfig(**SMALL), DIMS)
+    late = build_downstream("late-fusion", ModelConfig(**SMALL), DIMS)
     bad = [
         (lambda: embed_utterance(network, audio[:, :3]), r"audio is \(23, 3\): .* stack to 20"),
         (lambda: embed_utterance(network, audio[:0]), "audio is"),
@@ -89,13 +89,19 @@ def test_bad_requests_are_one_clear_error():
 
 def save_run(folder: Path, network: torch.nn.Module, kind: str, dims: InputDims) -> None:
     folder.mkdir(parents=True)
-    settings = {"kind": kind, "model": SMALL, "dims": vars(dims), "n_speakers": 3}
+    settings = {
+        "kind": kind,
+        "task": "emotion",
+        "model": SMALL,
+        "dims": vars(dims),
+        "n_speakers": 3,
+    }
     checkpoint.write_json(folder / checkpoint.CONFIG, settings)
     checkpoint.save_weights(folder / checkpoint.BEST, network)
 
 
 def test_a_fine_tuned_run_loads_as_its_best_seed(tmp_path: Path):
-    networks = [build_emotion("crossmodal", ModelConfig(**SMALL), DIMS) for _ in range(3)]
+    networks = [build_downstream("crossmodal", ModelConfig(**SMALL), DIMS) for _ in range(3)]
     for seed, (network, score) in enumerate(zip(networks, (0.6, 0.8, None), strict=True)):
         folder = tmp_path / f"seed-{seed:02d}"
         save_run(folder, network, "crossmodal", DIMS)

@@ -11,7 +11,7 @@ LENGTHS = ([3, 9, 5], [4, 0, 2], [0, 6, 1])
 
 def make_model(config, dims):
     torch.manual_seed(0)
-    model = LateFusion(config, dims).double().eval()
+    model = LateFusion(config, dims, 6).double().eval()
     model.set_statistics({"audio": (torch.randn(dims.audio), torch.rand(dims.audio) + 0.5)})
     return model
 
@@ -76,5 +76,5 @@ def test_weight_zero_drops_a_modality(dropped, tiny, dims, make_batch):
 
 
 def test_single_layer_warns_of_nothing(tiny, dims, recwarn):
-    assert isinstance(LateFusion(replace(tiny, gru_layers=1), dims).gru["audio"], nn.GRU)
+    assert isinstance(LateFusion(replace(tiny, gru_layers=1), dims, 6).gru["audio"], nn.GRU)
     assert not recwarn.list

@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 from featurize.errors import TrainError
 from model import metrics as m
 
-METRICS = (m.weighted_accuracy, m.weighted_f1, m.positive_f1)
+METRICS = (m.weighted_accuracy, m.weighted_f1, m.positive_f1, m.accuracy)
 
 
 @st.composite
@@ -39,16 +39,19 @@ def test_agrees_with_scikit_learn(case):
         warnings.simplefilter("ignore")
         f1 = sk.f1_score(labels, predicted, average="weighted", zero_division=0)
         f1_positive = sk.f1_score(labels, predicted, zero_division=0)
-        accuracy = sk.balanced_accuracy_score(labels, predicted)
+        balanced = sk.balanced_accuracy_score(labels, predicted)
     if labels.any():
         assert m.positive_f1(labels, predicted) == pytest.approx(f1_positive)
     else:
         assert m.positive_f1(labels, predicted) is None
     if m.why_undefined(labels) is None:
-        assert m.weighted_accuracy(labels, predicted) == pytest.approx(accuracy)
+        assert m.weighted_accuracy(labels, predicted) == pytest.approx(balanced)
         assert m.weighted_f1(labels, predicted) == pytest.approx(f1)
+        accuracy = sk.accuracy_score(labels, predicted)
+        assert m.accuracy(labels, predicted) == pytest.approx(accuracy)
     else:
         assert m.weighted_accuracy(labels, predicted) is None
+        assert m.accuracy(labels, predicted) is None
         assert m.weighted_f1(labels, predicted) is None
 
 

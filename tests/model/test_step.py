@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from featurize.errors import TrainError
-from model.build import build_emotion, build_multitask
+from model.build import build_downstream, build_multitask
 from model.config import TrainConfig
 from model.data import Batch
 from model.run_state import State
@@ -38,7 +38,7 @@ def multitask(tiny, dims, joint) -> tuple[nn.Module, MultitaskTask]:
 
 
 def emotion(tiny, dims, joint) -> tuple[nn.Module, EmotionTask]:
-    model = build_emotion("crossmodal", replace(tiny, dropout=0.0), dims)
+    model = build_downstream("crossmodal", replace(tiny, dropout=0.0), dims)
     weight = torch.linspace(0.5, 3, 6, dtype=torch.float64)
     return model, EmotionTask(None, weight)  # type: ignore[arg-type]
 

@@ -19,7 +19,7 @@ import torch
 import model
 from featurize.shards import ShardReader
 from model import checkpoint
-from model.build import build_emotion, build_multitask
+from model.build import build_downstream, build_multitask
 from model.config import MODALITIES, InputDims, ModelConfig
 from pipelines.embed_work import one_thread
 
@@ -34,7 +34,7 @@ def save_run(folder: Path, config: ModelConfig, *, kind: str = "multitask", seed
     network = (
         build_multitask(config, DIMS, 3)
         if kind == "multitask"
-        else build_emotion(kind, config, DIMS)
+        else build_downstream(kind, config, DIMS)
     )
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -42,7 +42,13 @@ def save_run(folder: Path, config: ModelConfig, *, kind: str = "multitask", seed
         {m: (torch.randn(w), torch.rand(w) + 0.5) for m, w in asdict(DIMS).items()}
     )
     folder.mkdir(parents=True)
-    settings = {"kind": kind, "model": config.described(), "dims": asdict(DIMS), "n_speakers": 3}
+    settings = {
+        "kind": kind,
+        "task": "emotion",
+        "model": config.described(),
+        "dims": asdict(DIMS),
+        "n_speakers": 3,
+    }
     checkpoint.write_json(folder / checkpoint.CONFIG, settings)
     checkpoint.save_weights(folder / checkpoint.BEST, network)
     return folder

@@ -1,14 +1,17 @@
 """Fine-tuning on synthetic shards: from scratch, from pretraining, and late fusion."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import Result
 
-from featurize.errors import StaleError, TrainError, UsageError
+from featurize.errors import StaleError, StoppedError, TrainError, UsageError
 from model import checkpoint
 from model.build import load_model
 from model.data import Loader, labelled_fold
@@ -141,6 +144,7 @@ def test_bad_requests_are_one_clear_error(
         ({"init": tmp_path}, UsageError, "no finished pretraining run"),
         ({"init": pretrained, "kind": "late-fusion"}, UsageError, "leave out --init"),
         ({"kind": "early-fusion"}, UsageError, "choose"),
+        ({"task": "age"}, UsageError, "emotion, sentiment"),
         ({"seeds": []}, UsageError, "one or more"),
         ({"seeds": [1, 1]}, UsageError, "different"),
     ]
@@ -151,3 +155,116 @@ def test_bad_requests_are_one_clear_error(
     with pytest.raises(TrainError, match="no labelled utterance in fold 'dev'"):
         finetune(only_train, tmp_path / "run", **good)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["crossmodal", "late-fusion"])
+def test_learns_a_planted_sentiment(kind, make_features, tiny_model, tiny_train, tmp_path) -> None:
+    work, run = make_features(tmp_path / "work", n=160, n_per_shard=80), tmp_path / "run"
+    train = replace(tiny_train, max_epochs=20, patience=20, frames_per_batch=200)
+    arguments = {"kind": kind, "task": "sentiment", "model": tiny_model, "train": train}
+    summary = finetune(work, run, seeds=[0], device="cpu", **arguments)
+    best = summary["runs"][0]["best"]
+    assert best["dev_correlation"] > 0.7
+    epochs = [json.loads(line) for line in (run / "seed-00" / "log.jsonl").read_text().splitlines()]
+    assert best["dev_loss"] == min(line["dev_loss"] for line in epochs)
+    found = predict(load_model(run / "seed-00"), work / "features", "test", task="sentiment")
+    store = FeatureStore(work / "features", n_stacked_frames=5)
+    truth = [store.sentiment[store.row(name)] for name in found.ids]
+    assert found.labels[:, 0].tolist() == truth
+    guessing = np.abs(found.labels - np.median(found.labels)).mean()  # the best constant
+    assert np.abs(found.scores - found.labels).mean() < 0.8 * guessing
+
+
+def test_all_layers_are_tuned(pretrained, features, tiny_model, tiny_train, tmp_path) -> None:
+    model = replace(tiny_model, learned_weights=True)
+    arguments = {"init": pretrained, "seeds": [0], "train": tiny_train, "device": "cpu"}
+    finetune(features, tmp_path, model=model, **arguments)
+    before = checkpoint.load_weights(pretrained / checkpoint.BEST)
+    network = load_model(tmp_path / "seed-00")
+    for name, tensor in network.named_parameters():
+        if name.startswith("encoder."):
+            assert not torch.equal(tensor, before[name]), name
+    assert network.modality_weights != pytest.approx((1 / 3, 1 / 3, 1 / 3), abs=1e-6)
+    assert sum(network.modality_weights) == pytest.approx(1)
+
+
+def test_stopped_in_the_middle_of_a_seed_it_goes_on_to_the_same_weights(
+    features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    """By a real signal, in the second epoch of the second of three seeds."""
+    arguments = {"seeds": [0, 1, 2], "model": tiny_model, "device": "cpu"}
+    arguments["train"] = replace(tiny_train, max_epochs=3)
+
+    def stop(epoch: int, _: int, line: dict) -> None:
+        if line["seed"] == 1 and epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    finetune(features, tmp_path / "unbroken", **arguments)
+    with pytest.raises(StoppedError, match="run the same command again"):
+        finetune(features, tmp_path / "stopped", **arguments, progress=stop)
+    assert (tmp_path / "stopped" / "seed-00" / "done.json").is_file()
+    assert not (tmp_path / "stopped" / "seed-01" / "done.json").exists()
+    assert not (tmp_path / "stopped" / "seed-02").exists()
+    summary = finetune(features, tmp_path / "stopped", **arguments)
+    assert [run["status"] for run in summary["runs"].values()] == ["unchanged", "made", "made"]
+    for seed in ("seed-00", "seed-01", "seed-02"):
+        one, other = (
+            checkpoint.load_weights(tmp_path / name / seed / checkpoint.BEST)
+            for name in ("unbroken", "stopped")
+        )
+        assert all(torch.equal(one[name], other[name]) for name in one)
+        config = checkpoint.read_json(tmp_path / "stopped" / seed / checkpoint.CONFIG)
+        assert config["seed"] == config["train"]["seed"] == int(seed[-2:])
+
+
+def test_few_labels_are_recorded_and_bound_to_the_run(
+    features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    train = replace(tiny_train, max_epochs=1, train_fraction=0.25)
+    arguments = {"seeds": [0], "model": tiny_model, "device": "cpu"}
+    summary = finetune(features, tmp_path, train=train, **arguments)
+    assert (summary["n_train"], summary["n_dev"]) == (6, 12)
+    config = checkpoint.read_json(tmp_path / "seed-00" / checkpoint.CONFIG)
+    assert config["train"]["train_fraction"] == 0.25 and config["train"]["fraction_seed"] == 0
+    assert config["fold_sizes"] == {"train": 6, "dev": 12}
+    assert checkpoint.read_json(tmp_path / "run.json")["train_fraction"] == 0.25
+    with pytest.raises(StaleError, match="fold_sizes.train is 6 there and 24 now"):
+        finetune(features, tmp_path, train=replace(train, train_fraction=1.0), **arguments)
+
+
+def test_refused_settings_leave_the_run_s_description(
+    features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    train = replace(tiny_train, max_epochs=1)
+    arguments = {"seeds": [0], "model": tiny_model, "train": train, "device": "cpu"}
+    finetune(features, tmp_path, **arguments)
+    before = (tmp_path / "run.json").read_bytes()
+    for other in ({"kind": "late-fusion"}, {"task": "sentiment"}):
+        with pytest.raises(StaleError):
+            finetune(features, tmp_path, **arguments, **other)
+        assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_the_command_s_options_are_those_of_the_run(exchanged, trimodal, tmp_path: Path) -> None:
+    def run(name: str, *options: object) -> Result:
+        usual = ("--n-seeds", 1, "--max-epochs", 1, "--preset", "demo", "--device", "cpu")
+        return trimodal("finetune", exchanged.work, tmp_path / name, *options, *usual)
+
+    few = ("--train-fraction", 0.5, "--fraction-seed", 3)
+    result = run("fixed", "--weights", "0.4,0.4,0.2", *few, "--task", "sentiment")
+    assert result.exit_code == 0, result.output
+    config = checkpoint.read_json(tmp_path / "fixed" / "seed-00" / checkpoint.CONFIG)
+    assert config["model"]["finetune_weights"] == [0.4, 0.4, 0.2]
+    assert (config["task"], config["fold_sizes"]["train"]) == ("sentiment", 2)
+    assert (config["train"]["train_fraction"], config["train"]["fraction_seed"]) == (0.5, 3)
+    assert run("learned", "--weights", "learned").exit_code == 0
+    assert load_model(tmp_path / "learned" / "seed-00").learned is not None
+    for options, said in (
+        (("--weights", "equal"), "three numbers, or learned"),
+        (("--weights", "1,2"), "three weights"),
+        (("--weights", "1,2,3", "--model", "late-fusion"), "leave out --weights"),
+        (("--train-fraction", 0), "train-fraction"),
+    ):
+        result = run("bad", *options)
+        assert result.exit_code == 2 and said in result.output, result.output
+    assert not (tmp_path / "bad").exists()
