@@ -47,5 +47,15 @@ class TrainError(TrimodalError):
     """Training or evaluation that cannot go on."""
 
 
+class StoppedError(TrimodalError):
+    """Training that was asked to stop and has saved where it stands; starting again goes on.
+
+    The exit code is sysexits.h's EX_TEMPFAIL, "try again later", which a batch system can be told
+    to requeue (SLURM: RequeueExit=75).
+    """
+
+    exit_code = 75
+
+
 class StageError(TrimodalError):
     """A stage that lost too many utterances or a worker process."""

@@ -1,13 +1,15 @@
 """What a run leaves on disk: settings, log, weights and the state to go on from.
 
 A run is one folder: ``config.json`` (settings in force), ``log.jsonl`` (one line an epoch),
-``best.safetensors`` (weights of the best epoch), ``checkpoint.pt`` (all state after the last
-epoch) and ``done.json``, written last. Every file is replaced in one atomic step, and nothing is
-ever unpickled: checkpoints are loaded with ``weights_only``, weights are safetensors.
+``tensorboard`` (its curves), ``best.safetensors`` (weights of the best epoch), ``checkpoint.pt``
+(all state to go on from) and ``done.json``, written last. Every file but the curves is replaced in
+one atomic step, and nothing is ever unpickled: checkpoints are loaded with ``weights_only``,
+weights are safetensors.
 """
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ LOG = "log.jsonl"
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"
 DONE = "done.json"
+CURVES = "tensorboard"  # a folder
 
 # Where the run was made, not what was made: these may differ when a run is started again.
 PLACES = frozenset({"features", "init"})
@@ -42,6 +45,7 @@ def begin_run(run: Path, config: Mapping[str, Any], *, redo: bool) -> bool:
         # done.json goes first: a run half deleted must not look finished.
         for name in (DONE, CHECKPOINT, BEST, LOG, CONFIG):
             (run / name).unlink(missing_ok=True)
+        shutil.rmtree(run / CURVES, ignore_errors=True)
     if not (run / CONFIG).is_file():
         write_json(run / CONFIG, config)
         return False

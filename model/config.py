@@ -205,16 +205,22 @@ class TrainConfig(_Settings):
     clip_norm: float = 1.0
     # Not in the paper: Vaswani et al.'s 25,000 tokens a batch, about 160 VoxCeleb2 utterances.
     frames_per_batch: int = 25_000  # stacked audio frames, padding included
+    batches_per_step: int = 1  # in each process; their gradients are those of one joint batch
     max_epochs: int = 30
     patience: int = 5  # epochs without a better dev loss before stopping
     dev_fraction: float = 0.01  # pretraining: share held out by a hash of the id
     seed: int = 0
     precision: str = "bfloat16"
+    compile: bool = False  # the transformers' layers, by torch.compile, in training
+    # Of the dev utterances that are spelt out: Vaswani et al. 2017, section 6.1.
+    beam_size: int = 4
+    length_penalty: float = 0.6
 
     def __post_init__(self) -> None:
         self._require_types()
-        self._require_at_least(0, "asr_weight", "speaker_weight", "seed")
+        self._require_at_least(0, "asr_weight", "speaker_weight", "seed", "length_penalty")
         self._require_at_least(1, "warmup_steps", "frames_per_batch", "max_epochs", "patience")
+        self._require_at_least(1, "batches_per_step", "beam_size")
         self._require_share("adam_beta1", "adam_beta2", "label_smoothing", "dev_fraction")
         for name in ("lr_scale", "adam_eps", "clip_norm"):
             self._require(getattr(self, name) > 0, name, "must be above 0")

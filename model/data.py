@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from itertools import islice
-from typing import Self
+from itertools import chain, islice
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -57,14 +57,21 @@ class Batch:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> Self:
-        """The same batch on another device, half precision made single there: half the copying."""
-        tensors = {
-            f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "ids"
-        }
-        return replace(
-            self,
-            **{k: t.float() if t.dtype == torch.float16 else t for k, t in tensors.items()},
-        )
+        """The same batch on another device, half precision made single there: half the copying.
+
+        From pinned memory the copy is only begun: whatever uses it on the device comes after it.
+        """
+        moved = self._each(lambda tensor: tensor.to(device, non_blocking=tensor.is_pinned()))
+        return moved._each(lambda t: t.float() if t.dtype == torch.float16 else t)
+
+    def pinned(self) -> Self:
+        """The same batch in memory that a GPU copies from by itself."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        names = [field.name for field in fields(self) if field.name != "ids"]
+        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
+        return replace(self, **changed)
 
 
 @dataclass
@@ -72,8 +79,9 @@ class Loader:
     """Makes the batches of some rows of a store, one epoch at a time, in background threads.
 
     Of ``world_size`` processes each has its own ``rank``: every utterance goes to exactly one of
-    them, and all get the same number of batches. After an epoch ``wait_s`` is the time its
-    consumer waited for data. ``speakers`` maps the known speakers to class numbers.
+    them. In training all get the same number of batches, a multiple of ``batches_per_step``. After
+    an epoch ``wait_s`` is the time its consumer waited for data. ``speakers`` maps the known
+    speakers to class numbers. ``pins`` where batches go to a GPU.
 
     Memory: ``n_workers`` + 2 batches of at most ``frames_per_batch`` stacks of audio and the video
     and text that go with them (25,000 stacks are 21 minutes: 10 MB of audio, 10 MB of video at
@@ -87,6 +95,8 @@ class Loader:
     n_workers: int = N_WORKERS
     rank: int = 0
     world_size: int = 1
+    batches_per_step: int = 1
+    pins: bool = False
     wait_s: float = 0.0
 
     def shuffled(self, seed: int, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
@@ -95,7 +105,7 @@ class Loader:
         ``first_batch`` goes on in mid-epoch: that many batches are passed over without reading.
 
         Raises:
-            TrainError: fewer utterances than processes.
+            TrainError: fewer utterances than batches in a step of all processes.
         """
         rng = np.random.default_rng([seed, epoch])
         groups = shuffled_groups(
@@ -104,21 +114,26 @@ class Loader:
             self.store.n_stacks[self.rows],
             self.frames_per_batch,
             rng,
-            self.world_size,
+            self.world_size * self.batches_per_step,
         )
-        return self._make(group[self.rank] for group in islice(groups, first_batch, None))
+        mine = chain.from_iterable(group[self.rank :: self.world_size] for group in groups)
+        return self._make(islice(mine, first_batch, None))
 
     def in_order(self) -> Iterator[Batch]:
-        """Each utterance once, shortest first; always the same batches, for evaluation."""
+        """Each utterance once, shortest first; always the same batches, for evaluation.
+
+        Of several processes each gets every so-maniest batch, some one fewer than others.
+        """
         n_stacks = self.store.n_stacks[self.rows]
         order = np.lexsort((self.store.ids[self.rows], n_stacks))
-        return self._make(_cut(self.rows[order], n_stacks[order], self.frames_per_batch))
+        batches = _cut(self.rows[order], n_stacks[order], self.frames_per_batch)
+        return self._make(islice(batches, self.rank, None, self.world_size))
 
     def _make(self, batches: Iterable[Rows]) -> Iterator[Batch]:
         self.wait_s = 0.0
         number_of = np.array([self.speakers.get(name, -1) for name in self.store.speakers])
         started_s = time.perf_counter()
-        make = partial(collate, self.store, number_of)
+        make = partial(collate, self.store, number_of, pins=self.pins)
         for batch in _prefetch(batches, make, self.n_workers):
             self.wait_s += time.perf_counter() - started_s
             yield batch
@@ -163,9 +178,9 @@ def shuffled_groups(
     n_stacks: np.ndarray,
     frames_per_batch: int,
     rng: np.random.Generator,
-    world_size: int = 1,
+    group_size: int = 1,
 ) -> Iterator[list[Rows]]:
-    """Cuts all utterances into groups of ``world_size`` batches, one for each process.
+    """Cuts all utterances into groups of ``group_size`` batches: those of one step.
 
     ``shards`` and ``n_stacks`` are (n,), of the ``rows``. Shards are drawn in random order, 16 at
     a time (a last few join the 16 before); their utterances are sorted by length, blurred by 5%,
@@ -178,8 +193,8 @@ def shuffled_groups(
         blur = 1 + LENGTH_JITTER * rng.uniform(-1, 1, len(members))
         members = members[np.argsort(n_stacks[members] * blur, kind="stable")]
         batches = list(_cut(rows[members], n_stacks[members], frames_per_batch))
-        _make_divisible(batches, world_size)
-        groups = [batches[i : i + world_size] for i in range(0, len(batches), world_size)]
+        _make_divisible(batches, group_size)
+        groups = [batches[i : i + group_size] for i in range(0, len(batches), group_size)]
         yield from (groups[i] for i in rng.permutation(len(groups)))
 
 
@@ -197,8 +212,8 @@ def _make_divisible(batches: list[Rows], divisor: int) -> None:
         batch = batches[largest]
         if len(batch) < 2:
             raise TrainError(
-                f"{len(batches)} utterances in a shuffle window do not go round {divisor} "
-                "processes; train with fewer"
+                f"{len(batches)} utterances in a shuffle window do not go round the {divisor} "
+                "batches of a step; lower batches_per_step, or train with fewer processes"
             )
         batches[largest : largest + 1] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
 
@@ -215,19 +230,20 @@ def _cut(ordered: Rows, n_stacks: np.ndarray, frames_per_batch: int) -> Iterator
         yield ordered[start:]
 
 
-def collate(store: FeatureStore, number_of: np.ndarray, rows: Rows) -> Batch:
+def collate(store: FeatureStore, number_of: np.ndarray, rows: Rows, *, pins: bool = False) -> Batch:
     """Reads and pads some utterances; ``number_of`` maps ``store.speaker`` to class numbers."""
     padded = {}
     for modality in MODALITIES:
         sequences = [store.features(row, modality) for row in rows]
         padded[modality], padded[f"{modality}_mask"] = _pad(sequences, store.dtypes[modality])
-    return Batch(
+    batch = Batch(
         ids=tuple(store.id(row) for row in rows),
         **padded,
         characters=_pad_ids([_characters(store, row) for row in rows]),
         speakers=torch.from_numpy(number_of[store.speaker[rows]]),
         labels=torch.from_numpy(store.emotions[rows].astype(np.float32)),
     )
+    return batch.pinned() if pins else batch
 
 
 def _pad(sequences: Sequence[np.ndarray], dtype: np.dtype) -> tuple[Tensor, Tensor]:

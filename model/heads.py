@@ -82,10 +82,10 @@ class CharacterDecoder(nn.Module):
 
         ``embeddings`` (B, T, D) and ``mask`` (B, T) come from the encoder.
         """
-        logits, _ = self._advance(
+        logits, _ = self.advance(
             characters,
             0,
-            self._encoded(embeddings),
+            self.encoded(embeddings),
             attendable(mask),
             [None] * len(self.layers),
         )
@@ -97,23 +97,24 @@ class CharacterDecoder(nn.Module):
 
         No <sos>; <eos> where one was reached, and <pad> after it. Ends early when all have ended.
         """
-        encoded, mask = self._encoded(embeddings), attendable(mask)
+        encoded, mask = self.encoded(embeddings), attendable(mask)
         past: list[KeysValues | None] = [None] * len(self.layers)
         last = torch.full((len(mask),), SOS_ID, device=mask.device)
         ended = torch.zeros_like(last, dtype=torch.bool)
         decoded: list[Tensor] = []
         while len(decoded) < max_characters and not ended.all():
-            logits, past = self._advance(last[:, None], len(decoded), encoded, mask, past)
+            logits, past = self.advance(last[:, None], len(decoded), encoded, mask, past)
             last = logits[:, -1].argmax(dim=-1).masked_fill(ended, PAD_ID)
             ended = ended | (last == EOS_ID)
             decoded.append(last)
         return torch.stack(decoded, dim=1) if decoded else last.new_empty(len(last), 0)
 
-    def _encoded(self, embeddings: Tensor) -> list[KeysValues]:
+    def encoded(self, embeddings: Tensor) -> list[KeysValues]:
+        """Each layer's keys and values of ``embeddings`` (B, T, D), computed once a decoding."""
         attentions = [layer.encoder_attention for layer in self.layers]
         return [attention.keys_values(embeddings) for attention in attentions]  # type: ignore
 
-    def _advance(
+    def advance(
         self,
         characters: Tensor,
         first: int,
@@ -172,7 +173,7 @@ class MultitaskOutputs(NamedTuple):
 def multitask_loss(
     outputs: MultitaskOutputs, batch: Batch, config: TrainConfig
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weighted sum of the two losses (section 3), and {"asr", "speaker"}, unweighted, detached.
+    """Weighted sum of the two losses (section 3), and {"asr", "speaker"}, unweighted.
 
     asr: cross entropy a character, label-smoothed, averaged over all characters of the batch but
     padding. speaker: cross entropy, averaged over the utterances of known speakers (not -1).
@@ -189,7 +190,7 @@ def multitask_loss(
     )
     speaker = speaker_sum / n_known
     loss = config.asr_weight * asr + config.speaker_weight * speaker
-    return loss, {"asr": asr.detach(), "speaker": speaker.detach()}
+    return loss, {"asr": asr, "speaker": speaker}
 
 
 def emotion_loss(logits: Tensor, labels: Tensor, positive_weight: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
-"""What a run is trained for: the loss of a batch and the scores on dev.
+"""What a run is trained for: the losses of a batch and the scores on dev.
 
 ``MultitaskTask`` is the paper's pretraining (characters and speaker), ``EmotionTask`` the
 fine-tuning on six emotions.
+
+A loss has parts, each the mean over so many things: characters, utterances. ``counts`` tells of how
+many, so that the batches of a step, in one process or several, add up to the mean over all of them.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,28 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from featurize.errors import TrainError
-from model.config import EMOTIONS, TrainConfig, decode
+from model.beam import beam_decode
+from model.config import EMOTIONS, PAD_ID, TrainConfig, decode
 from model.data import Batch, Loader
-from model.heads import emotion_loss, multitask_loss
+from model.heads import UNKNOWN_SPEAKER, emotion_loss, multitask_loss
 from model.metrics import Metric, choose_threshold, weighted_accuracy, weighted_f1
+from model.predict import Predictions, predict_batches
+from model.world import World
 
 # An emotion that one segment in a thousand shows must not make one segment outweigh all others.
 MAX_POSITIVE_WEIGHT = 20.0
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Emotion scores in [0, 1] (n, 6) float32 and what is true (n, 6) bool, by utterance."""
-
-    ids: list[str]
-    scores: np.ndarray
-    labels: np.ndarray
-
-    def in_order_of(self, ids: Sequence[str]) -> "Predictions":
-        """The same rows, ordered as ``ids``."""
-        row_of = {utterance_id: row for row, utterance_id in enumerate(self.ids)}
-        rows = [row_of[utterance_id] for utterance_id in ids]
-        return Predictions(list(ids), self.scores[rows], self.labels[rows])
 
 
 @dataclass
@@ -44,44 +34,67 @@ class MultitaskTask:
     config: TrainConfig
     dev: Loader
     decoded: Loader
+    world: World = field(default_factory=World)
 
-    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        return multitask_loss(model(batch), batch, self.config)
+    @property
+    def weights(self) -> dict[str, float]:
+        return {"asr": self.config.asr_weight, "speaker": self.config.speaker_weight}
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """Characters to be told, <eos> among them, and utterances of known speakers."""
+        return {
+            "asr": int((batch.characters[:, 1:] != PAD_ID).sum()),
+            "speaker": int((batch.speakers != UNKNOWN_SPEAKER).sum()),
+        }
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        return multitask_loss(model(batch), batch, self.config)[1]
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float | None]:
-        """dev_loss and its parts, dev_speaker_accuracy, and dev_cer by greedy decoding."""
-        sums: dict[str, float] = {}
-        n_right = n_seen = 0
+        """dev_loss and its parts, dev_speaker_accuracy; dev_cer by greedy decoding and, with more
+        than one text in the beam, dev_cer_beam."""
+        sums = dict.fromkeys(("asr", "speaker", "n_asr", "n_speaker", "n_right", "n"), 0.0)
         for batch in self.dev.in_order():
             on_device = batch.to(device)
             outputs = model(on_device)
-            loss, parts = multitask_loss(outputs, on_device, self.config)
-            for name, part in {"loss": loss, **parts}.items():
-                sums[name] = sums.get(name, 0.0) + float(part) * len(batch)
+            _, parts = multitask_loss(outputs, on_device, self.config)
+            for name, count in self.counts(batch).items():
+                sums[name] += float(parts[name]) * count
+                sums[f"n_{name}"] += count
             named = outputs.speaker_logits.argmax(dim=-1) == on_device.speakers
-            n_right += int(named.sum())
-            n_seen += len(batch)
-        scores = {f"dev_{name}": total / n_seen for name, total in sums.items()}
-        accuracy = n_right / n_seen
-        return scores | {"dev_speaker_accuracy": accuracy, "dev_cer": self._cer(model, device)}
+            sums["n_right"] += int(named.sum())
+            sums["n"] += len(batch)
+        sums = self.world.sum(sums)
+        means = {name: sums[name] / max(1, sums[f"n_{name}"]) for name in self.weights}
+        return {
+            "dev_loss": sum(weight * means[name] for name, weight in self.weights.items()),
+            **{f"dev_{name}": mean for name, mean in means.items()},
+            "dev_speaker_accuracy": sums["n_right"] / sums["n"],
+            **self._error_rates(model, device),
+        }
 
     def score(self, line: dict[str, Any]) -> float:
         return -line["dev_loss"]
 
-    def _cer(self, model: Any, device: torch.device) -> float | None:
+    def _error_rates(self, model: Any, device: torch.device) -> dict[str, float | None]:
         """Character errors per character of the transcripts; None when these are all empty."""
-        n_errors = n_characters = 0
+        config = self.config
+        names = ["dev_cer"] + ["dev_cer_beam"] * (config.beam_size > 1)
+        sums = dict.fromkeys([*names, "n"], 0.0)
         for batch in self.decoded.in_order():
             on_device = batch.to(device)
             embeddings = model.encoder(on_device, model.modality_weights)
             limit = 2 * batch.characters.shape[1]  # who stutters on needs no further proof
-            found = model.decoder.greedy_decode(embeddings, on_device.audio_mask, limit)
-            for ids, true_ids in zip(found.tolist(), batch.characters.tolist(), strict=True):
-                truth = decode(true_ids)
-                n_errors += edit_distance(decode(ids), truth)
-                n_characters += len(truth)
-        return n_errors / n_characters if n_characters else None
+            seen = (embeddings, on_device.audio_mask, limit)
+            truths = [decode(ids) for ids in batch.characters.tolist()]
+            sums["n"] += sum(map(len, truths))
+            sums["dev_cer"] += _n_errors(model.decoder.greedy_decode(*seen), truths)
+            if config.beam_size > 1:
+                best = beam_decode(model.decoder, *seen, config.beam_size, config.length_penalty)
+                sums["dev_cer_beam"] += _n_errors(best, truths)
+        sums = self.world.sum(sums)
+        return {name: sums[name] / sums["n"] if sums["n"] else None for name in names}
 
 
 @dataclass
@@ -90,21 +103,27 @@ class EmotionTask:
 
     dev: Loader
     positive_weight: Tensor
+    world: World = field(default_factory=World)
 
-    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        weight = self.positive_weight.to(batch.labels.device)
-        return emotion_loss(model(batch), batch.labels, weight), {}
+    weights = {"emotion": 1.0}
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        return {"emotion": len(batch)}
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        self.positive_weight = self.positive_weight.to(batch.labels.device)  # copied once
+        return {"emotion": emotion_loss(model(batch), batch.labels, self.positive_weight)}
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float | None]:
         """dev_loss, and dev_wa and dev_f1: means over emotions at thresholds chosen on dev."""
-        logits, predictions = predict_batches(model, self.dev.in_order(), device)
-        labels = torch.from_numpy(predictions.labels).float()
-        loss = emotion_loss(logits, labels, self.positive_weight.cpu())
+        ids, logits, labels = self._on_dev(model, device)
+        loss = emotion_loss(logits, torch.from_numpy(labels).float(), self.positive_weight.cpu())
         if not torch.isfinite(loss):
             bad = ~torch.isfinite(logits).all(dim=1)
-            ids = [name for name, is_bad in zip(predictions.ids, bad, strict=True) if is_bad]
-            raise TrainError(f"scores on dev are not finite for {', '.join(ids)}")
+            named = [name for name, is_bad in zip(ids, bad, strict=True) if is_bad]
+            raise TrainError(f"scores on dev are not finite for {', '.join(named)}")
+        predictions = Predictions(ids, torch.sigmoid(logits).numpy(), labels)
         return {
             "dev_loss": float(loss),
             "dev_wa": best_mean(predictions, weighted_accuracy),
@@ -116,23 +135,15 @@ class EmotionTask:
         defined = [line[name] for name in ("dev_wa", "dev_f1") if line[name] is not None]
         return sum(defined) / len(defined) if defined else -line["dev_loss"]
 
-
-@torch.no_grad()
-def predict_batches(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    device: torch.device | str,
-    modality_weights: tuple[float, float, float] | None = None,
-) -> tuple[Tensor, Predictions]:
-    """Emotion logits (n, 6) on the CPU in float32, and the predictions they make."""
-    ids: list[str] = []
-    logits, labels = [], []
-    for batch in batches:
-        ids.extend(batch.ids)
-        logits.append(model(batch.to(device), modality_weights).float().cpu())
-        labels.append(batch.labels.numpy() > 0)
-    joined = torch.cat(logits)
-    return joined, Predictions(ids, torch.sigmoid(joined).numpy(), np.concatenate(labels))
+    def _on_dev(
+        self, model: nn.Module, device: torch.device
+    ) -> tuple[list[str], Tensor, np.ndarray]:
+        """Ids, logits (n, 6) and labels (n, 6) of all of dev, in the order of the ids."""
+        ids, logits, labels = predict_batches(model, self.dev.in_order(), device)
+        rows = list(zip(ids, logits.tolist(), labels.tolist(), strict=True))
+        everyone = sorted(row for part in self.world.gather(rows) for row in part)
+        all_ids, all_logits, all_labels = zip(*everyone, strict=True)
+        return list(all_ids), torch.tensor(all_logits), np.array(all_labels)
 
 
 def best_mean(predictions: Predictions, metric: Metric) -> float | None:
@@ -160,6 +171,11 @@ def positive_weights(emotions: np.ndarray) -> Tensor:
     n_positive = labels.sum(dim=0)
     ratio = (len(labels) - n_positive) / n_positive.clamp(min=1)
     return ratio.clamp(1 / MAX_POSITIVE_WEIGHT, MAX_POSITIVE_WEIGHT)
+
+
+def _n_errors(decoded: Tensor, truths: list[str]) -> int:
+    found = [decode(ids) for ids in decoded.tolist()]
+    return sum(edit_distance(text, truth) for text, truth in zip(found, truths, strict=True))
 
 
 def edit_distance(found: str, truth: str) -> int:

@@ -25,7 +25,8 @@ class _Failure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
-        click.secho(f"error: {self.message}", fg="red", err=True)
+        if launch.is_first_process():  # of several that train together, told once
+            click.secho(f"error: {self.message}", fg="red", err=True)
 
 
 class _Commands(click.Group):
@@ -285,7 +286,7 @@ def pretrain(
         summary = train_model(
             work, run, model=model, train=train, redo=redo, device=device, progress=progress
         )
-    click.echo(launch.run_line(summary))
+    launch.tell(launch.run_line(summary))
 
 
 @main.command()
@@ -330,7 +331,7 @@ def finetune(
             work, run, kind=kind, init=init, seeds=range(n_seeds), model=model, train=train,
             redo=redo, device=device, progress=progress,
         )  # fmt: skip
-    click.echo(
+    launch.tell(
         f"{run}: {summary['status']}; {n_seeds} runs on {summary['n_train']} segments"
         + launch.left_out(summary)
     )
@@ -421,3 +422,7 @@ main.add_command(cli_store.verify)
 main.add_command(cli_store.inspect)
 main.add_command(cli_exchange.export_group)
 main.add_command(cli_exchange.import_group)
+
+
+if __name__ == "__main__":
+    main()

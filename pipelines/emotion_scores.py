@@ -21,7 +21,7 @@ from model.metrics import (
 )
 
 if TYPE_CHECKING:
-    from model.tasks import Predictions
+    from model.predict import Predictions
 
 Record = dict[str, Any]
 METRICS: dict[str, Metric] = {"wa": weighted_accuracy, "f1": weighted_f1}

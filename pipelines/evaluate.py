@@ -81,7 +81,7 @@ def _score(
 ) -> dict[str, Any]:
     import numpy as np
 
-    from model.train import choose_device
+    from model.world import choose_device
     from pipelines.score_runs import score_runs
 
     chosen = str(choose_device(device))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from model.data import Rows
     from model.store import FeatureStore, Statistics
+    from model.world import World
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 
@@ -49,18 +50,49 @@ def finetune(
         TrainError: features are missing or incomplete, a fold is empty, a loss is not finite.
         StaleError: a run was made with other settings and ``redo`` is False.
         UsageError: ``init`` is no finished pretraining run, or its encoder differs; no seeds.
+        StoppedError: it was asked to stop, and has saved where it stands.
     """
-    from model import checkpoint
-    from model.data import labelled_fold
-    from model.store import FeatureStore
-    from model.train import choose_device
+    from model.world import choose_device, open_world
 
     _check_request(kind, init, seeds)
     chosen_device = choose_device(device)
-    store = FeatureStore(
-        work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn
-    )
-    train_set, dev_set = (labelled_fold(store, fold) for fold in ("train", "dev"))
+    with open_world(chosen_device) as world:
+        place = _Place(chosen_device, world)
+        return _finetune(work, run, kind, init, seeds, model, train, redo, place, progress)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a process of the training runs, and with whom."""
+
+    device: torch.device
+    world: World
+
+
+def _finetune(
+    work: Path,
+    run: Path,
+    kind: str,
+    init: Path | None,
+    seeds: Sequence[int],
+    model: ModelConfig,
+    train: TrainConfig,
+    redo: bool,
+    place: _Place,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """What each of the processes does."""
+    from model import checkpoint
+    from model.data import labelled_fold
+    from model.store import FeatureStore
+
+    world = place.world
+    with world.together():
+        store = FeatureStore(
+            work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn
+        )
+        train_set, dev_set = (labelled_fold(store, fold) for fold in ("train", "dev"))
+        init_fingerprint = _pretraining_fingerprint(init, config_of=(model, store))
     inputs = _Inputs(store, train_set, dev_set)
     config = {
         "kind": kind,
@@ -73,24 +105,26 @@ def finetune(
         "features_fingerprint": store.fingerprint,
         "fold_sizes": {"train": len(train_set), "dev": len(dev_set)},
         "init": str(init.resolve()) if init else None,
-        "init_fingerprint": _pretraining_fingerprint(init, config_of=(model, store)),
+        "init_fingerprint": init_fingerprint,
     }
     described = {"kind": kind, "init": config["init"], "seeds": list(seeds)}
-    checkpoint.write_json(run / "run.json", {**described, "work": str(work.resolve())})
+    described["work"] = str(work.resolve())
+    world.first(lambda: checkpoint.write_json(run / "run.json", described))
     runs = {}
     for seed in seeds:
         folder = run / f"seed-{seed:02d}"
         settings = replace(train, seed=seed)
         seeded = {**config, "seed": seed, "train": asdict(settings)}
-        if checkpoint.begin_run(folder, seeded, redo=redo):
+        if world.first(partial(checkpoint.begin_run, folder, seeded, redo=redo)):
             best = checkpoint.read_json(folder / checkpoint.DONE)["best"]
             runs[seed] = {"status": "unchanged", "best": best}
             continue
         for scored in ("evaluation.json", "predictions.npz"):  # of what is made anew now
             (run / scored).unlink(missing_ok=True)
-        network = _network(kind, init, seed, model, inputs)
+        with world.together():
+            network = _network(kind, init, seed, model, inputs)
         shown = _with_seed(progress, seed)
-        best = _train_seed(folder, network, inputs, model, settings, chosen_device, shown)
+        best = _train_seed(folder, network, inputs, model, settings, place, shown)
         runs[seed] = {"status": "made", "best": best}
     is_old = all(one["status"] == "unchanged" for one in runs.values())
     return {
@@ -147,7 +181,7 @@ def _train_seed(
     inputs: _Inputs,
     model: ModelConfig,
     train: TrainConfig,
-    device: torch.device,
+    place: _Place,
     progress: Progress | None,
 ) -> dict[str, Any]:
     from model.data import Loader
@@ -155,10 +189,19 @@ def _train_seed(
     from model.train import fit
 
     train_loader, dev_loader = (
-        Loader(inputs.store, part, train.frames_per_batch, speakers={})
+        Loader(
+            inputs.store,
+            part,
+            train.frames_per_batch,
+            speakers={},
+            rank=place.world.rank,
+            world_size=place.world.size,
+            batches_per_step=train.batches_per_step,
+            pins=place.device.type == "cuda",
+        )
         for part in (inputs.train_set, inputs.dev_set)
     )
-    task = EmotionTask(dev_loader, inputs.positive_weight)
+    task = EmotionTask(dev_loader, inputs.positive_weight, place.world)
     return fit(
         folder,
         network,
@@ -166,7 +209,8 @@ def _train_seed(
         train_loader,
         train,
         d_model=model.d_model,
-        device=device,
+        device=place.device,
+        world=place.world,
         progress=progress,
     )
 

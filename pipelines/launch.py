@@ -1,5 +1,6 @@
 """What the commands share: joining settings, a stage and the screen."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -120,6 +121,17 @@ def training_settings(
     refuse_incomplete(work)
     settings = Settings(preset, config_file)
     return settings.section("model", ModelConfig), settings.section(section, TrainConfig, **flags)
+
+
+def is_first_process() -> bool:
+    """Whether this process is alone, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def tell(line: str) -> None:
+    """Prints a line, once where several processes train together."""
+    if is_first_process():
+        click.echo(line)
 
 
 def percent(share: float | None) -> str:

@@ -3,12 +3,21 @@
 Reads WORK/features, writes RUN (see ``model.checkpoint`` for what a run holds).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.config import ALPHABET, ModelConfig, TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from model.world import World
+
+Progress = Callable[[int, int, dict[str, Any]], None]
 
 N_DECODED = 32  # dev utterances that are spelt out each epoch for the character error rate
 
@@ -21,7 +30,7 @@ def pretrain(
     train: TrainConfig,
     redo: bool = False,
     device: str = "auto",
-    progress: Callable[[int, int, dict[str, Any]], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Trains the multitask model, or goes on where a stopped run left off.
 
@@ -33,7 +42,26 @@ def pretrain(
         TrainError: features are missing, incomplete or too few, or a loss is not finite.
         StaleError: ``run`` was made with other settings and ``redo`` is False.
         UsageError: a device that is not there.
+        StoppedError: it was asked to stop, and has saved where it stands.
     """
+    from model.world import choose_device, open_world
+
+    chosen_device = choose_device(device)
+    with open_world(chosen_device) as world:
+        return _pretrain(work, run, model, train, redo, chosen_device, world, progress)
+
+
+def _pretrain(
+    work: Path,
+    run: Path,
+    model: ModelConfig,
+    train: TrainConfig,
+    redo: bool,
+    device: torch.device,
+    world: World,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """What each of the processes does."""
     import torch
 
     from model import checkpoint
@@ -41,13 +69,13 @@ def pretrain(
     from model.data import Loader, split_by_hash
     from model.store import FeatureStore, feature_statistics
     from model.tasks import MultitaskTask
-    from model.train import choose_device, fit
+    from model.train import fit
 
-    chosen_device = choose_device(device)
-    store = FeatureStore(
-        work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn
-    )
-    train_set, dev_set = split_by_hash(store.ids, train.dev_fraction)
+    with world.together():
+        store = FeatureStore(
+            work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn
+        )
+        train_set, dev_set = split_by_hash(store.ids, train.dev_fraction)
     speakers = store.speakers
     config = {
         "kind": "multitask",
@@ -70,25 +98,36 @@ def pretrain(
         "n_speakers": len(speakers),
         "n_left_out": store.n_left_out,
     }
-    if checkpoint.begin_run(run, config, redo=redo):
+    if world.first(lambda: checkpoint.begin_run(run, config, redo=redo)):
         best = checkpoint.read_json(run / checkpoint.DONE)["best"]
         return {"status": "unchanged", **summary, "best": best}
     torch.manual_seed(train.seed)
     network = build_multitask(model, store.dims, len(speakers))
-    network.set_statistics(feature_statistics(store, train_set))
+    with world.together():
+        network.set_statistics(feature_statistics(store, train_set))
     numbers = {speaker: number for number, speaker in enumerate(speakers)}
     train_loader, dev_loader, decoded_loader = (
-        Loader(store, part, train.frames_per_batch, numbers)
+        Loader(
+            store,
+            part,
+            train.frames_per_batch,
+            numbers,
+            rank=world.rank,
+            world_size=world.size,
+            batches_per_step=train.batches_per_step,
+            pins=device.type == "cuda",
+        )
         for part in (train_set, dev_set, dev_set[:N_DECODED])
     )
     best = fit(
         run,
         network,
-        MultitaskTask(train, dev_loader, decoded_loader),
+        MultitaskTask(train, dev_loader, decoded_loader, world),
         train_loader,
         train,
         d_model=model.d_model,
-        device=chosen_device,
+        device=device,
+        world=world,
         progress=progress,
     )
     return {"status": "made", **summary, "best": best}

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from pipelines.launch import is_first_process
+
 Advance = Callable[[int], None]
 
 
@@ -34,22 +36,37 @@ def progress_bar(label: str, total: int | None, unit: str = "utt") -> Iterator[A
 
 @contextmanager
 def epoch_bar(label: str) -> Iterator[Callable[[int, int, dict], None]]:
-    """Yields a ``progress(epoch, n_epochs, line)``: a bar a run, with the last line's figures."""
+    """Yields a ``progress(epoch, n_epochs, line)``: a bar a run, with the last line's figures.
+
+    The time left is that of all epochs; a run may stop earlier. Of several processes started by
+    torchrun only the first has a bar.
+    """
     interactive = sys.stderr.isatty()
-    interval_s = 0.2 if interactive else 10.0
     with tqdm(
-        total=None, desc=label, unit=" epoch", mininterval=interval_s, leave=interactive
+        desc=label,
+        bar_format="{desc}: {percentage:3.0f}%|{bar:12}| {elapsed}<{remaining}{postfix}",
+        mininterval=0.2 if interactive else 10.0,
+        smoothing=0,
+        dynamic_ncols=interactive,
+        leave=interactive,
+        disable=not is_first_process(),
     ) as bar:
+        shown: dict[str, str] = {}
 
         def show(epoch: int, n_epochs: int, line: dict) -> None:
-            n_done = epoch - 1 if line.get("partial") else epoch
-            if n_done < bar.n or bar.total is None:  # the first run, or the next seed's
+            is_partial = line.get("partial", False)
+            place = epoch - 1 + line["epoch_share"] if is_partial else epoch
+            if place < bar.n or bar.total is None:  # the first run, or the next seed's
                 bar.reset(n_epochs)
-                seed = f", seed {line['seed']}" if "seed" in line else ""
-                bar.set_description_str(label + seed, refresh=interactive)
-            figures = {k: f"{line[k]:.3g}" for k in _SHOWN if line.get(k) is not None}
-            bar.set_postfix(figures, refresh=interactive)
-            bar.update(n_done - bar.n)
+                bar.initial = bar.n = place if is_partial else epoch - 1  # done before now
+            seed = f", seed {line['seed']}" if "seed" in line else ""
+            bar.set_description_str(f"{label}{seed}, epoch {epoch}/{n_epochs}", refresh=False)
+            known = {name: (title, form) for name, title, form in _SHOWN}
+            for name in known.keys() & {k for k, v in line.items() if v is not None}:
+                title, form = known[name]
+                shown[name] = f"{title} {line[name]:{form}}"
+            bar.set_postfix_str(", ".join(shown[n] for n in known if n in shown), refresh=False)
+            bar.update(place - bar.n)
 
         yield show
 
@@ -69,4 +86,14 @@ def step_bar(label: str, unit: str = "step") -> Iterator[Callable[..., None]]:
         yield show
 
 
-_SHOWN = ("train_loss", "dev_loss", "dev_cer", "dev_speaker_accuracy", "dev_wa", "dev_f1")
+_SHOWN = (  # figures of a log line, their titles, their formats
+    ("train_loss", "loss", ".3g"),
+    ("utterances_per_s", "utt/s", ".3g"),
+    ("data_wait_share", "waiting for data", ".1%"),
+    ("dev_loss", "dev loss", ".3g"),
+    ("dev_cer", "CER", ".1%"),
+    ("dev_cer_beam", "by beam", ".1%"),
+    ("dev_speaker_accuracy", "speaker", ".1%"),
+    ("dev_wa", "WA", ".1%"),
+    ("dev_f1", "F1", ".1%"),
+)

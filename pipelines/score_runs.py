@@ -24,7 +24,7 @@ from pipelines.emotion_scores import Thresholds, averages, choose_thresholds, sc
 if TYPE_CHECKING:
     from torch import nn
 
-    from model.tasks import Predictions
+    from model.predict import Predictions
 
 ALL = "A+V+T"
 # Which of audio, video, text keep their weight. Audio carries the attention and always stays.
@@ -111,7 +111,7 @@ def _predict_both(
 def _predict(
     model: nn.Module, features: Path, fold: str, condition: str, device: str
 ) -> Predictions:
-    from model.train import predict
+    from model.predict import predict
 
     weights = None
     if condition != ALL:

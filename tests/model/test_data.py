@@ -215,7 +215,7 @@ def test_every_process_gets_as_many_batches_and_none_twice(
 
 
 def test_fewer_utterances_than_processes() -> None:
-    with pytest.raises(TrainError, match="do not go round 4 processes"):
+    with pytest.raises(TrainError, match="do not go round the 4 batches of a step"):
         groups_of([10, 10, 10], 1, world_size=4)
 
 
@@ -239,7 +239,7 @@ def test_padding_stays_under_a_tenth_and_epochs_differ(world_size: int) -> None:
     for epoch in range(2):
         generator = np.random.default_rng([0, epoch])
         groups = shuffled_groups(
-            np.arange(4000), shards, n_stacks, 4000, generator, world_size=world_size
+            np.arange(4000), shards, n_stacks, 4000, generator, group_size=world_size
         )
         epochs.append([batch for group in groups for batch in group])
     assert padding_share(epochs[0], n_stacks) < 0.1

@@ -8,18 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
-from featurize.errors import TrainError, UsageError
+from featurize.errors import TrainError
 from model import checkpoint
 from model.config import TrainConfig
-from model.metrics import weighted_accuracy
 from model.schedule import inverse_square_root
-from model.tasks import Predictions, best_mean, edit_distance, positive_weights
-from model.train import choose_device, fit
+from model.train import fit
 
 CONFIG = TrainConfig(
     lr_scale=0.1, warmup_steps=5, max_epochs=6, patience=6, precision="float32", seed=3
@@ -27,7 +22,7 @@ CONFIG = TrainConfig(
 
 
 class Numbers(tuple):
-    """A stand-in for a batch: five inputs."""
+    """The simplest batch: a few inputs."""
 
     ids = ("id1/v/1", "id2/v/2")
 
@@ -37,11 +32,12 @@ class Numbers(tuple):
 
 @dataclass
 class Line:
-    """A stand-in for the loader: four batches an epoch, set by (seed, epoch)."""
+    """The simplest loader: four batches an epoch, set by (seed, epoch)."""
 
     spoilt_at: int = -1  # index of a batch, over all epochs
     n_made: int = 0
     wait_s: float = 0.0
+    batches_per_step: int = 1
     rows: tuple = tuple(range(20))
 
     def shuffled(self, seed: int, epoch: int, first_batch: int = 0):
@@ -57,10 +53,15 @@ class Line:
 class FitLine:
     """Learns y = 3 x + 1 with noise from PyTorch's generator, as dropout has it."""
 
-    def loss(self, model: nn.Module, batch: Numbers):
+    weights = {"fit": 1.0}
+
+    def counts(self, batch: Numbers):
+        return {"fit": len(batch)}
+
+    def losses(self, model: nn.Module, batch: Numbers):
         x = torch.tensor(batch, dtype=torch.float32)[:, None]
         noise = 0.01 * torch.randn_like(x)
-        return ((model(x) - (3 * x + 1 + noise)) ** 2).mean(), {}
+        return {"fit": ((model(x) - (3 * x + 1 + noise)) ** 2).mean()}
 
     def evaluate(self, model: nn.Module, device: torch.device):
         x = torch.linspace(-1, 1, 5)[:, None]
@@ -124,11 +125,11 @@ def test_stopped_in_mid_epoch_ends_the_same(tmp_path: Path, monkeypatch, n_steps
     class Stopping(FitLine):
         n_left = n_steps
 
-        def loss(self, model: nn.Module, batch: Numbers):
+        def losses(self, model: nn.Module, batch: Numbers):
             if not self.n_left:
                 raise KeyboardInterrupt
             self.n_left -= 1
-            return super().loss(model, batch)
+            return super().losses(model, batch)
 
     whole, _ = run_fit(tmp_path / "whole")
     monkeypatch.setattr("model.train.CHECKPOINT_EVERY_S", 0.0)
@@ -175,8 +176,8 @@ def test_a_loss_that_is_not_finite_names_the_batch(tmp_path: Path) -> None:
 
 def test_a_gradient_that_is_not_finite_names_the_batch(tmp_path: Path) -> None:
     class Root(FitLine):
-        def loss(self, model, batch):
-            return (0 * model.weight.sum()).abs().sqrt(), {}
+        def losses(self, model, batch):
+            return {"fit": (0 * model.weight.sum()).abs().sqrt()}
 
     with pytest.raises(TrainError, match="gradient is not finite at step 1"):
         run_fit(tmp_path, task=Root())
@@ -195,54 +196,3 @@ def test_best_weights_are_those_of_the_best_epoch(tmp_path: Path) -> None:
     assert best["epoch"] == 2 and len(task.seen) == 5
     kept = checkpoint.load_weights(tmp_path / checkpoint.BEST)["weight"]
     assert torch.equal(kept, task.seen[1])
-
-
-def test_devices() -> None:
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type in ("cpu", "cuda")
-    with pytest.raises(UsageError, match="must be auto, cpu or cuda"):
-        choose_device("mps")
-    if not torch.cuda.is_available():
-        with pytest.raises(UsageError, match="sees no GPU"):
-            choose_device("cuda")
-
-
-words = st.text(alphabet="ab ", max_size=7)
-
-
-@given(found=words, truth=words)
-def test_edit_distance_equals_the_recursive_definition(found: str, truth: str) -> None:
-    def distance(a: str, b: str) -> int:
-        if not a or not b:
-            return len(a) + len(b)
-        if a[0] == b[0]:
-            return distance(a[1:], b[1:])
-        return 1 + min(distance(a[1:], b), distance(a, b[1:]), distance(a[1:], b[1:]))
-
-    assert edit_distance(found[:5], truth[:5]) == distance(found[:5], truth[:5])
-
-
-def test_edit_distance_by_hand() -> None:
-    assert edit_distance("kitten", "sitting") == 3
-    assert edit_distance("", "abc") == edit_distance("abc", "") == 3
-
-
-def test_positive_weights_by_hand() -> None:
-    shown = [(True, i < 2, i < 1, False, i < 3, i % 2 == 0) for i in range(4)]
-    expected = [1 / 20, 1.0, 3.0, 4.0, 1 / 3, 1.0]
-    torch.testing.assert_close(positive_weights(np.array(shown)), torch.tensor(expected))
-
-
-def test_best_mean_skips_what_is_undefined() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.random((30, 6)) < 0.4
-    labels[:, 2] = False
-    scores = (labels * 0.3 + rng.random((30, 6))).astype(np.float32) / 1.3
-    found = best_mean(Predictions(["u"] * 30, scores, labels), weighted_accuracy)
-    each = [
-        max(balanced_accuracy_score(labels[:, e], scores[:, e] >= t) for t in scores[:, e])
-        for e in (0, 1, 3, 4, 5)
-    ]
-    assert found == pytest.approx(np.mean(each))
-    labels[:] = False
-    assert best_mean(Predictions(["u"] * 30, scores, labels), weighted_accuracy) is None

@@ -11,7 +11,7 @@ from featurize.errors import StaleError, TrainError, UsageError
 from featurize.shards import TARGET_COLUMNS, TARGET_FIELDS, ShardWriter
 from model.config import EMOTIONS, ModelConfig, TrainConfig
 from model.metrics import choose_threshold, weighted_accuracy, weighted_f1
-from model.tasks import Predictions
+from model.predict import Predictions
 from pipelines import score_runs
 from pipelines.emotion_scores import choose_thresholds, score, spread
 from pipelines.evaluate import evaluate
@@ -142,11 +142,11 @@ def test_kept_decisions_give_the_reported_scores(trained):
 
 @pytest.mark.parametrize("condition", ["A", "A+V", "A+T"])
 def test_ablation_takes_the_weight_and_nothing_else(trained, monkeypatch, condition):
-    from model import train
+    from model import predict as prediction
     from model.build import load_model
 
     seen = []
-    monkeypatch.setattr(train, "predict", lambda *_, **options: seen.append(options))
+    monkeypatch.setattr(prediction, "predict", lambda *_, **options: seen.append(options))
     model = load_model(trained[1] / "seed-00", "cpu")
     score_runs._predict(model, trained[0] / "features", "test", condition, "cpu")
     score_runs._predict(model, trained[0] / "features", "test", "A+V+T", "cpu")
@@ -169,11 +169,11 @@ def test_a_second_evaluation_is_read_not_made(trained, run, monkeypatch):
 
 
 def test_shuffled_test_labels_change_no_threshold_and_not_the_chosen_run(trained, monkeypatch):
-    from model import train
+    from model import predict as prediction
 
     work, run, _ = trained
     honest = evaluate(work, run, device="cpu", n_bootstrap=20)
-    predict = train.predict
+    predict = prediction.predict
 
     def shuffled(model, features, fold, **options):
         found = predict(model, features, fold, **options)
@@ -182,7 +182,7 @@ def test_shuffled_test_labels_change_no_threshold_and_not_the_chosen_run(trained
         order = np.random.default_rng(3).permutation(len(found.ids))
         return Predictions(found.ids, found.scores, found.labels[order])
 
-    monkeypatch.setattr(train, "predict", shuffled)
+    monkeypatch.setattr(prediction, "predict", shuffled)
     record = evaluate(work, run, device="cpu", n_bootstrap=20, redo=True)
     assert record["best_seed"] == honest["best_seed"]
     assert record["dev"] == honest["dev"]

@@ -12,8 +12,8 @@ from featurize.errors import StaleError, TrainError, UsageError
 from model import checkpoint
 from model.build import load_model
 from model.data import Loader, labelled_fold
+from model.predict import predict
 from model.store import FeatureStore
-from model.train import predict
 from pipelines.finetune import finetune
 from pipelines.pretrain import pretrain
 
