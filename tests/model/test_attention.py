@@ -6,7 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.attention import MultiHeadAttention, Transformer, attendable, linear, sinusoids
+from model.attention import (
+    MultiHeadAttention,
+    Transformer,
+    attendable,
+    linear,
+    scaled_dot_product,
+    sinusoids,
+)
 from model.config import ModelConfig
 
 
@@ -57,6 +64,28 @@ def test_attention_is_the_formula(n_batch, n_queries, n_keys, n_heads, causal, s
     found = module.attend(queries, keys_values, None if causal else mask, causal=causal)
     expected = attention_by_formula(module, queries, source, mask, causal)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_bfloat16_on_a_cpu_is_the_formula_to_its_precision(causal):
+    """Output and gradients of the products written out, against PyTorch's kernel in float64."""
+    torch.manual_seed(0)
+    mask = None if causal else attendable(torch.rand(3, 9) < 0.6)[:, None, None, :]
+    found, expected = (
+        [torch.randn(3, 2, 9, 16, generator=torch.Generator().manual_seed(n)) for n in range(3)]
+        for _ in range(2)
+    )
+    found = [x.bfloat16().requires_grad_() for x in found]
+    expected = [x.bfloat16().double().requires_grad_() for x in expected]
+    output = scaled_dot_product(*found, mask, causal=causal)
+    reference = torch.nn.functional.scaled_dot_product_attention(
+        *expected, attn_mask=mask, is_causal=causal
+    )
+    for x in (output, reference):
+        x.pow(2).sum().backward()
+    torch.testing.assert_close(output.double(), reference, rtol=0.02, atol=0.03)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.grad.double(), theirs.grad, rtol=0.05, atol=0.15)
 
 
 def test_attendable_opens_only_empty_rows():
