@@ -44,11 +44,6 @@ class Panel:
     legend: tuple[str, ...] = ()
 
 
-PRETRAINING_PANELS = (
-    Panel("loss", ("train_loss", "dev_loss"), ("train", "dev")),
-    Panel("character error rate, dev", ("dev_cer",)),
-    Panel("speaker accuracy, dev", ("dev_speaker_accuracy",)),
-)
 FINETUNING_PANELS = (
     Panel("loss", ("train_loss", "dev_loss"), ("train", "dev")),
     Panel("weighted accuracy, dev", ("dev_wa",)),
@@ -56,12 +51,22 @@ FINETUNING_PANELS = (
 )
 
 
+def _pretraining_panels(run: Run) -> tuple[Panel, ...]:
+    """The character error rate is of whole speakers that were held out, where some were."""
+    whose = "unseen speakers" if run.config.get("unseen_speakers") else "dev"
+    return (
+        Panel("loss", ("train_loss", "dev_loss"), ("train", "dev")),
+        Panel(f"character error rate, {whose}", ("dev_cer",)),
+        Panel("speaker accuracy, dev", ("dev_speaker_accuracy",)),
+    )
+
+
 def curves(run: Run) -> Picture | None:
     """What the run's log tells, by epoch: one line a seed. None without a finished epoch."""
     logs = [lines for lines in run.logs.values() if lines]
     if not logs:
         return None
-    panels = PRETRAINING_PANELS if run.role == PRETRAINING else FINETUNING_PANELS
+    panels = _pretraining_panels(run) if run.role == PRETRAINING else FINETUNING_PANELS
     drawn = tuple(_curve(panel, logs, f"{run.path} {panel.title}") for panel in panels)
     n_seeds = f", {len(logs)} random initialisations" if len(logs) > 1 else ""
     return Picture(f"{run.name}: {run.role}{n_seeds}", panels=drawn)
