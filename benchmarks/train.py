@@ -41,10 +41,10 @@ def train(options: Options) -> Report:
     add_equal(report, options, device, peaks)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        write_features(work / "features", 24 if options.quick else 240)
+        write_features(work / "features", 24 if options.quick else 96)
         store = FeatureStore(work / "features", n_stacked_frames=PAPER.n_stacked_frames)
         add_as_run(report, options, device, store)
-        add_packing(report, options, device, store)
+        add_packing(report, options, device)
         report.lines("The trainer, real shards", waiting_lines(options, device, work, peaks))
     epoch_table(report, options, device, peaks["bfloat16"])
     return report
