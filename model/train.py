@@ -75,7 +75,7 @@ def fit(
     if world.rank and not state.step:
         torch.manual_seed(config.seed + 1_000_003 * world.rank)  # dropout of its own
     if config.compile:
-        _compile(model)
+        compile_layers(model)
     stepper = Stepper(_shared(model, world), task, optimiser, config, state, d_model, device, world)
     log = RunLog(run, state) if world.is_first else None
     try:
@@ -219,7 +219,7 @@ class _Trainer:
         )
 
 
-def _compile(model: nn.Module) -> None:
+def compile_layers(model: nn.Module) -> None:
     """Compiles the transformers' layers, each kind once for all sizes of batches."""
     for layer in model.modules():
         if isinstance(layer, TransformerLayer | DecoderLayer):

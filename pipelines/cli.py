@@ -281,8 +281,11 @@ def pretrain(
 ) -> None:  # fmt: skip
     """Train the multitask model: character recognition and speaker.
 
+    SIGTERM and Ctrl-C save a checkpoint and end with exit code 75; the same command goes on.
+
     \b
     Example: trimodal pretrain work/voxceleb2 runs/pretrained
+    On 4 GPUs: torchrun --standalone --nproc-per-node 4 --no-python trimodal pretrain ...
     """
     from pipelines.pretrain import pretrain as train_model
     from pipelines.progress import epoch_bar

@@ -46,26 +46,26 @@ def epoch_bar(label: str) -> Iterator[Callable[[int, int, dict], None]]:
         desc=label,
         bar_format="{desc}: {percentage:3.0f}%|{bar:12}| {elapsed}<{remaining}{postfix}",
         mininterval=0.2 if interactive else 10.0,
+        miniters=0,
         smoothing=0,
         dynamic_ncols=interactive,
         leave=interactive,
         disable=not is_first_process(),
     ) as bar:
-        shown: dict[str, str] = {}
+        figures: dict[str, float] = {}  # the last seen of each: scores on dev stay
 
         def show(epoch: int, n_epochs: int, line: dict) -> None:
             is_partial = line.get("partial", False)
             place = epoch - 1 + line["epoch_share"] if is_partial else epoch
             if place < bar.n or bar.total is None:  # the first run, or the next seed's
                 bar.reset(n_epochs)
+                figures.clear()
                 bar.initial = bar.n = place if is_partial else epoch - 1  # done before now
             seed = f", seed {line['seed']}" if "seed" in line else ""
             bar.set_description_str(f"{label}{seed}, epoch {epoch}/{n_epochs}", refresh=False)
-            known = {name: (title, form) for name, title, form in _SHOWN}
-            for name in known.keys() & {k for k, v in line.items() if v is not None}:
-                title, form = known[name]
-                shown[name] = f"{title} {line[name]:{form}}"
-            bar.set_postfix_str(", ".join(shown[n] for n in known if n in shown), refresh=False)
+            figures.update({k: v for k, v in line.items() if k in _SHOWN and v is not None})
+            texts = (text.format(figures[k]) for k, text in _SHOWN.items() if k in figures)
+            bar.set_postfix_str(", ".join(texts), refresh=False)
             bar.update(place - bar.n)
 
         yield show
@@ -86,14 +86,14 @@ def step_bar(label: str, unit: str = "step") -> Iterator[Callable[..., None]]:
         yield show
 
 
-_SHOWN = (  # figures of a log line, their titles, their formats
-    ("train_loss", "loss", ".3g"),
-    ("utterances_per_s", "utt/s", ".3g"),
-    ("data_wait_share", "waiting for data", ".1%"),
-    ("dev_loss", "dev loss", ".3g"),
-    ("dev_cer", "CER", ".1%"),
-    ("dev_cer_beam", "by beam", ".1%"),
-    ("dev_speaker_accuracy", "speaker", ".1%"),
-    ("dev_wa", "WA", ".1%"),
-    ("dev_f1", "F1", ".1%"),
-)
+_SHOWN = {  # figures of a log line
+    "train_loss": "loss {:.3g}",
+    "utterances_per_s": "{:.3g} utt/s",
+    "data_wait_share": "data wait {:.1%}",
+    "dev_loss": "dev loss {:.3g}",
+    "dev_cer": "CER {:.1%}",
+    "dev_cer_beam": "{:.1%} by beam",
+    "dev_speaker_accuracy": "speaker {:.1%}",
+    "dev_wa": "WA {:.1%}",
+    "dev_f1": "F1 {:.1%}",
+}

@@ -56,7 +56,7 @@ def _pretraining_panels(run: Run) -> tuple[Panel, ...]:
     whose = "unseen speakers" if run.config.get("unseen_speakers") else "dev"
     return (
         Panel("loss", ("train_loss", "dev_loss"), ("train", "dev")),
-        Panel(f"character error rate, {whose}", ("dev_cer",)),
+        Panel(f"character error rate, {whose}", ("dev_cer", "dev_cer_beam"), ("greedy", "beam")),
         Panel("speaker accuracy, dev", ("dev_speaker_accuracy",)),
     )
 

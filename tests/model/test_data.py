@@ -287,6 +287,34 @@ def test_ranks_share_the_utterances_out(folder: Path) -> None:
     assert ids == Counter(store.id(row) for row in range(len(store)))
 
 
+def test_a_step_of_one_process_is_that_of_several(folder: Path) -> None:
+    """Six batches: by one process, by two with three each, by three with two each."""
+    steps = []
+    for size, n_batches in ((1, 6), (2, 3), (3, 2)):
+        shares = [
+            list(
+                loader_of(
+                    open_store(folder), 40, rank=rank, world_size=size, batches_per_step=n_batches
+                ).shuffled(0, 0)
+            )
+            for rank in range(size)
+        ]
+        assert all(len(share) % n_batches == 0 for share in shares)
+        cut = range(0, len(shares[0]), n_batches)
+        steps.append([{b.ids for s in shares for b in s[i : i + n_batches]} for i in cut])
+    assert steps[0] == steps[1] == steps[2] and len(steps[0]) > 1
+
+
+def test_dev_is_shared_out(folder: Path) -> None:
+    whole = [batch.ids for batch in loader_of(open_store(folder)).in_order()]
+    for size in (2, 3, len(whole) + 1):
+        shares = [
+            [b.ids for b in loader_of(open_store(folder), rank=r, world_size=size).in_order()]
+            for r in range(size)
+        ]
+        assert shares == [whole[rank::size] for rank in range(size)]
+
+
 def test_few_files_stay_open(folder: Path, monkeypatch) -> None:
     monkeypatch.setattr("model.store.MAX_OPEN_SHARDS", 4)
     cold = open_store(folder)

@@ -1,15 +1,21 @@
 """Small synthetic shards with a trace to learn, shared by the tests of the training stages."""
 
+import itertools
+import json
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from click.testing import Result
 
 from featurize.shards import NO_LABELS, TARGET_COLUMNS, TARGET_FIELDS, ShardWriter
+from model import checkpoint
 from model.config import ModelConfig, TrainConfig
 from pipelines.manifest import Utterance, fingerprint
 from pipelines.workspace import Workspace, create
@@ -89,6 +95,35 @@ def make_features() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def trainable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace as the commands take it, with manifest: 36 utterances. Only for reading."""
+    work = tmp_path_factory.mktemp("trainable") / "work"
+    rng = np.random.default_rng(0)
+    traces = {name: rng.normal(size=(6, n)) for name, n in (("video", N_VIDEO), ("text", N_TEXT))}
+    traces["speaker"] = rng.normal(size=(3, N_BINS))
+    utterances = [
+        Utterance(
+            id=f"id{i % 3:05d}/v/{i:05d}", speaker=f"id{i % 3:05d}", audio=f"{i}.wav", video=None,
+            start_s=0.0, end_s=1.0, text="abc",
+        )
+        for i in range(36)
+    ]  # fmt: skip
+    create(work, "mosei", work, utterances, [], shard_size=12, seed=0, settings={})
+    workspace = Workspace(work)
+    for number, modality in itertools.product(range(workspace.n_shards), FIELDS):
+        with ShardWriter(
+            workspace.feature_path(number, modality), modality=modality, fields=FIELDS[modality],
+            config={}, fingerprint=fingerprint(modality, {}, workspace.inputs(modality, number)),
+            tools={}, columns=TARGET_COLUMNS if modality == "targets" else {},
+        ) as writer:  # fmt: skip
+            for utterance in workspace.shard(number):
+                i = int(utterance.id[-5:])
+                arrays = _utterance(i, np.random.default_rng(i), traces)
+                writer.add(utterance.id, arrays[modality], arrays["columns"])
+    return work
+
+
+@pytest.fixture(scope="session")
 def tiny_model() -> ModelConfig:
     return ModelConfig(
         d_model=16,
@@ -125,6 +160,68 @@ def tiny_corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_voxceleb2(folder / "voxceleb2", TINY, 0, lambda *_: None)
     make_mosei(folder / "mosei", TINY, 0, lambda *_: None)
     return folder
+
+
+TIMED = {"seconds", "utterances_per_s", "data_wait_share"}  # differ from run to run
+
+
+def _figures(run: Path) -> list[dict]:
+    lines = map(json.loads, (run / checkpoint.LOG).read_text().splitlines())
+    return [{k: v for k, v in line.items() if k not in TIMED} for line in lines]
+
+
+@pytest.fixture(scope="session")
+def figures() -> Callable[[Path], list[dict]]:
+    """(run) -> the lines of its log, without what is measured in seconds."""
+    return _figures
+
+
+@pytest.fixture(scope="session")
+def same_run() -> Callable[[Path, Path], None]:
+    """(run, other) asserts the same weights, last and best, bit for bit, and the same log."""
+
+    def check(one: Path, other: Path) -> None:
+        for read in (_last_weights, lambda run: checkpoint.load_weights(run / checkpoint.BEST)):
+            first, second = read(one), read(other)
+            assert first.keys() == second.keys()
+            assert all(torch.equal(first[name], second[name]) for name in first)
+        assert _figures(one) == _figures(other)
+        assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in other.iterdir())
+
+    return check
+
+
+def _last_weights(run: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load_checkpoint(run / checkpoint.CHECKPOINT)["model"]
+
+
+CHILD = """
+import json, sys
+from pathlib import Path
+from model import train as training
+from model import checkpoint
+from model.config import ModelConfig, TrainConfig
+from pipelines.pretrain import pretrain
+
+work, run, model, train = sys.argv[1:]
+training.CHECKPOINT_EVERY_S = 0.1  # in the time of the test, often within an epoch
+pretrain(
+    Path(work), Path(run), device="cpu",
+    model=ModelConfig.from_dict(json.loads(model)), train=TrainConfig.from_dict(json.loads(train)),
+)
+"""
+
+
+@pytest.fixture
+def start_pretraining(start, tmp_path: Path) -> Callable[..., subprocess.Popen]:
+    """(n_processes, work, run, model, train) pretrains in a child, or in several by torchrun."""
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+
+    def run(n_processes: int, work: Path, run: Path, *configs: object) -> subprocess.Popen:
+        return start(n_processes, script, work, run, *(json.dumps(asdict(c)) for c in configs))
+
+    return run
 
 
 @pytest.fixture

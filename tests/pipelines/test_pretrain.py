@@ -1,11 +1,6 @@
 """Pretraining on synthetic shards: what it writes, that it learns, and that it can be stopped."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,8 +11,6 @@ from featurize.errors import StaleError, TrainError, UsageError
 from model import checkpoint
 from model.build import load_model
 from pipelines.pretrain import pretrain
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Interruption(Exception):
@@ -32,26 +25,8 @@ def stop_after(n_epochs: int):
     return progress
 
 
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return checkpoint.load_checkpoint(run / checkpoint.CHECKPOINT)["model"]
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    """Same weights, last and best, bit for bit, and the same log but for the times."""
-    for read in (weights, lambda run: checkpoint.load_weights(run / checkpoint.BEST)):
-        first, second = read(one), read(other)
-        assert first.keys() == second.keys()
-        assert all(torch.equal(first[name], second[name]) for name in first)
-    assert [losses(line) for line in log(one)] == [losses(line) for line in log(other)]
-
-
 def log(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / checkpoint.LOG).read_text().splitlines()]
-
-
-def losses(line: dict) -> dict:
-    timed = {"seconds", "utterances_per_s", "data_wait_share"}
-    return {name: value for name, value in line.items() if name not in timed}
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +65,7 @@ def test_learns_speaker_and_characters(features, tiny_model, tiny_train, tmp_pat
 
 
 def test_stopped_between_epochs_ends_the_same(
-    unbroken: Path, features, tiny_model, tiny_train, tmp_path: Path
+    unbroken: Path, features, tiny_model, tiny_train, tmp_path: Path, same_run
 ) -> None:
     arguments = {"model": tiny_model, "train": tiny_train, "device": "cpu"}
     for n_epochs in (1, 3):
@@ -98,49 +73,7 @@ def test_stopped_between_epochs_ends_the_same(
             pretrain(features, tmp_path, **arguments, progress=stop_after(n_epochs))
         torch.rand(7)  # whatever else drew random numbers in between
     assert pretrain(features, tmp_path, **arguments)["status"] == "made"
-    assert_same_run(unbroken, tmp_path)
-
-
-CHILD = """
-import json, sys
-from pathlib import Path
-from model.config import ModelConfig, TrainConfig
-from pipelines.pretrain import pretrain
-
-work, run, model, train = sys.argv[1:]
-pretrain(
-    Path(work), Path(run), device="cpu",
-    model=ModelConfig.from_dict(json.loads(model)), train=TrainConfig.from_dict(json.loads(train)),
-)
-"""
-
-
-@pytest.mark.slow
-def test_killed_at_any_instant_ends_the_same(
-    features, tiny_model, tiny_train, tmp_path: Path
-) -> None:
-    train = replace(tiny_train, max_epochs=40, patience=40)  # time enough to be killed
-    settings = [json.dumps(asdict(config)) for config in (tiny_model, train)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-    def start(run: Path) -> subprocess.Popen:
-        command = [sys.executable, "-c", CHILD, str(features), str(run), *settings]
-        return subprocess.Popen(command, cwd=tmp_path, env=environment)
-
-    assert start(tmp_path / "whole").wait() == 0
-    broken = tmp_path / "broken"
-    for n_files in (1, 3):  # once as soon as config.json is there, once after an epoch
-        child = start(broken)
-        while child.poll() is None and len(list(broken.glob("[!.]*"))) < n_files:
-            time.sleep(0.002)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-    assert not (broken / checkpoint.DONE).exists()
-    assert start(broken).wait() == 0
-    assert_same_run(tmp_path / "whole", broken)
-    assert sorted(path.name for path in broken.iterdir()) == sorted(
-        path.name for path in (tmp_path / "whole").iterdir()
-    )
+    same_run(unbroken, tmp_path)
 
 
 def test_a_finished_run_is_left_alone(unbroken: Path, features, tiny_model, tiny_train) -> None:
