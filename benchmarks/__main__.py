@@ -1,6 +1,6 @@
 """Runs every benchmark.
 
-python -m benchmarks [--quick] [--json]
+python -m benchmarks [--quick] [--json] [--peer DIR] [--device cuda]
 python -m benchmarks.store --quick        one of them
 """
 
@@ -9,6 +9,7 @@ from benchmarks.encodings import encodings
 from benchmarks.features import features
 from benchmarks.store import store
 from benchmarks.timing import run
+from benchmarks.train import train
 
 if __name__ == "__main__":
-    run(features, store, compression, encodings)
+    run(features, store, compression, encodings, train)

@@ -30,6 +30,8 @@ class Options:
 
     quick: bool = False
     json: bool = False
+    peer: Path | None = None  # checkout of the Multimodal Transformer, for ``benchmarks.train``
+    device: str = "cpu"
 
     @property
     def rounds(self) -> int:
@@ -102,6 +104,8 @@ def run(*benchmarks: Benchmark) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="smaller data, within a minute")
     parser.add_argument("--json", action="store_true", help="ratios as JSON on the last line")
+    parser.add_argument("--peer", type=Path, help="checkout that benchmarks.train compares with")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, for benchmarks.train")
     options = Options(**vars(parser.parse_args()))
     everything = Report()
     for benchmark in benchmarks:

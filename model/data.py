@@ -162,6 +162,25 @@ def split_by_hash(ids: np.ndarray, dev_fraction: float) -> tuple[Rows, Rows]:
     return train, dev
 
 
+def unseen_speakers(store: FeatureStore, share: float) -> tuple[list[str], Rows]:
+    """The speakers held out, a share of all chosen by a hash of their names, and their utterances.
+
+    Raises:
+        TrainError: the share leaves no speaker to train on.
+    """
+
+    def digest(name: str) -> bytes:
+        return hashlib.blake2b(name.encode(), digest_size=8).digest()
+
+    n_unseen = round(share * len(store.speakers))
+    if n_unseen >= len(store.speakers):
+        raise TrainError(
+            f"a share of {share} of {len(store.speakers)} speakers leaves none to learn"
+        )
+    unseen = sorted(sorted(store.speakers, key=digest)[:n_unseen])
+    return unseen, np.flatnonzero(np.isin(store.speakers, unseen)[store.speaker])
+
+
 def labelled_fold(store: FeatureStore, fold: str) -> Rows:
     """The utterances of a fold that carry labels. Raises TrainError when there is none."""
     is_in_fold = np.array([name == fold for name in store.folds])[store.fold]

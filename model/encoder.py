@@ -15,7 +15,7 @@ from dataclasses import astuple
 import torch
 from torch import Tensor, nn
 
-from model.attention import Transformer, attendable, linear, sinusoids
+from model.attention import Dropout, Transformer, attendable, linear, sinusoids
 from model.config import MODALITIES, InputDims, ModelConfig
 from model.data import Batch
 
@@ -87,7 +87,7 @@ class Encoder(nn.Module):
         self.projection = nn.ModuleDict(
             {modality: linear(width, config.d_model, config) for modality, width in widths}
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.transformer = nn.ModuleDict(
             {
                 "audio": Transformer(config, config.n_audio_layers),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.attention import (
+    Dropout,
     FeedForward,
     KeysValues,
     MultiHeadAttention,
@@ -72,7 +73,7 @@ class CharacterDecoder(nn.Module):
         self.has_positions = config.positions == "sinusoidal"
         self.characters = nn.Embedding(len(ALPHABET), config.d_model)
         nn.init.normal_(self.characters.weight, std=config.d_model**-0.5)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_decoder_layers))
         self.norm = last_norm(config)
         self.output = linear(config.d_model, len(ALPHABET), config)

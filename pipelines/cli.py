@@ -286,12 +286,20 @@ def extract(
 @click.argument("run", type=FOLDER)
 @click.option("--max-epochs", type=int)
 @click.option("--seed", type=int)
+@click.option(
+    "--unseen-speakers",
+    "unseen",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share of the speakers to hold out: the character error rate is theirs.",
+)
 @device_option
 @settings_options
 @redo_option
 def pretrain(
-    work: Path, run: Path, max_epochs: int | None, seed: int | None, device: str, preset: str,
-    config_file: Path | None, redo: bool,
+    work: Path, run: Path, max_epochs: int | None, seed: int | None, unseen: float, device: str,
+    preset: str, config_file: Path | None, redo: bool,
 ) -> None:  # fmt: skip
     """Train the multitask model: character recognition and speaker.
 
@@ -309,8 +317,8 @@ def pretrain(
     )
     with epoch_bar("pretrain") as progress:
         summary = train_model(
-            work, run, model=model, train=train, redo=redo, device=device, progress=progress,
-            tell=tell,
+            work, run, model=model, train=train, unseen=unseen, redo=redo, device=device,
+            progress=progress, tell=tell,
         )  # fmt: skip
     tell(launch.run_line(summary))
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 
-N_DECODED = 32  # dev utterances that are spelt out each epoch for the character error rate
+N_DECODED = (
+    32  # dev or unseen utterances that are spelt out each epoch for the character error rate
+)
 
 
 def pretrain(
@@ -28,6 +30,7 @@ def pretrain(
     *,
     model: ModelConfig,
     train: TrainConfig,
+    unseen: float = 0.0,
     redo: bool = False,
     device: str = "auto",
     progress: Progress | None = None,
@@ -35,10 +38,14 @@ def pretrain(
 ) -> dict[str, Any]:
     """Trains the multitask model, or goes on where a stopped run left off.
 
+    Dev is a share of the utterances, of speakers that training knows. With ``unseen`` that share
+    of the speakers is held out whole; then the character error rate is theirs, and all other
+    scores are those of dev.
+
     ``progress`` is described at ``model.train.fit``; ``tell`` gets text for the screen: how many
-    parameters there are, by part. Returns a summary: "status" ("made" or
-    "unchanged"), "run", "n_train", "n_dev", "n_speakers", "n_left_out" and "best", the log line
-    of the best epoch.
+    parameters there are, by part. Returns a summary: "status" ("made" or "unchanged"), "run",
+    "n_train", "n_dev", "n_unseen" (utterances), "n_speakers", "n_left_out" and "best", the log
+    line of the best epoch.
 
     Raises:
         TrainError: features are missing, incomplete or too few, or a loss is not finite.
@@ -50,7 +57,9 @@ def pretrain(
 
     chosen_device = choose_device(device)
     with open_world(chosen_device) as world:
-        return _pretrain(work, run, model, train, redo, chosen_device, world, progress, tell)
+        return _pretrain(
+            work, run, model, train, unseen, redo, chosen_device, world, progress, tell
+        )
 
 
 def _pretrain(
@@ -58,6 +67,7 @@ def _pretrain(
     run: Path,
     model: ModelConfig,
     train: TrainConfig,
+    unseen: float,
     redo: bool,
     device: torch.device,
     world: World,
@@ -65,11 +75,12 @@ def _pretrain(
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """What each of the processes does."""
+    import numpy as np
     import torch
 
     from model import checkpoint
     from model.build import build_multitask
-    from model.data import Loader, split_by_hash, subset
+    from model.data import Loader, split_by_hash, subset, unseen_speakers
     from model.store import FeatureStore, feature_statistics
     from model.tasks import MultitaskTask
     from model.train import fit
@@ -79,9 +90,13 @@ def _pretrain(
         store = FeatureStore(
             work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn
         )
-        train_set, dev_set = split_by_hash(store.ids, train.dev_fraction)
+        held_out, unseen_set = unseen_speakers(store, unseen)
+        seen = np.setdiff1d(np.arange(len(store)), unseen_set)
+        train_set, dev_set = (
+            seen[part] for part in split_by_hash(store.ids[seen], train.dev_fraction)
+        )
         train_set = subset(store.ids, train_set, train.train_fraction, train.fraction_seed)
-    speakers = store.speakers
+    speakers = [name for name in store.speakers if name not in held_out]
     config = {
         "kind": "multitask",
         "model": model.described(),
@@ -95,11 +110,13 @@ def _pretrain(
         "features_fingerprint": store.fingerprint,
         "fold_sizes": {"train": len(train_set), "dev": len(dev_set)},
         "init": None,
+        **({"unseen_speakers": held_out} if held_out else {}),
     }
     summary = {
         "run": str(run),
         "n_train": len(train_set),
         "n_dev": len(dev_set),
+        "n_unseen": len(unseen_set),
         "n_speakers": len(speakers),
         "n_left_out": store.n_left_out,
     }
@@ -126,7 +143,7 @@ def _pretrain(
             batches_per_step=train.batches_per_step,
             pins=device.type == "cuda",
         )
-        for part in (train_set, dev_set, dev_set[:N_DECODED])
+        for part in (train_set, dev_set, (unseen_set if held_out else dev_set)[:N_DECODED])
     )
     best = fit(
         run,

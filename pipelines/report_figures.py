@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.report_drawing import INK, LINES, Picture, number, panel, svg
-from pipelines.report_runs import Run
+from pipelines.report_runs import PRETRAINING, Run
 
 
 @dataclass(frozen=True)
@@ -20,25 +20,27 @@ class Panel:
     legend: tuple[str, ...] = ()
 
 
-PRETRAINING_PANELS = (
-    Panel("loss", ("train_loss", "dev_loss"), ("train", "dev")),
-    Panel("character error rate, dev", ("dev_cer", "dev_cer_beam"), ("greedy", "beam")),
-    Panel("speaker accuracy, dev", ("dev_speaker_accuracy",)),
-)
-FINETUNING_PANELS = (
-    Panel("loss", ("train_loss", "dev_loss"), ("train", "dev")),
-    Panel("weighted accuracy, dev", ("dev_wa",)),
-    Panel("weighted F1, dev", ("dev_f1",)),
-)
-SENTIMENT_PANELS = (
-    Panel("loss", ("train_loss", "dev_loss"), ("train", "dev")),
-    Panel("correlation, dev", ("dev_correlation",)),
-)
 PANELS = {
-    "pretraining": PRETRAINING_PANELS,
-    "emotion": FINETUNING_PANELS,
-    "sentiment": SENTIMENT_PANELS,
+    "emotion": (
+        Panel("loss", ("train_loss", "dev_loss"), ("train", "dev")),
+        Panel("weighted accuracy, dev", ("dev_wa",)),
+        Panel("weighted F1, dev", ("dev_f1",)),
+    ),
+    "sentiment": (
+        Panel("loss", ("train_loss", "dev_loss"), ("train", "dev")),
+        Panel("correlation, dev", ("dev_correlation",)),
+    ),
 }
+
+
+def _pretraining_panels(run: Run) -> tuple[Panel, ...]:
+    """The character error rate is of whole speakers that were held out, where some were."""
+    whose = "unseen speakers" if run.config.get("unseen_speakers") else "dev"
+    return (
+        Panel("loss", ("train_loss", "dev_loss"), ("train", "dev")),
+        Panel(f"character error rate, {whose}", ("dev_cer", "dev_cer_beam"), ("greedy", "beam")),
+        Panel("speaker accuracy, dev", ("dev_speaker_accuracy",)),
+    )
 
 
 def curves(run: Run) -> Picture | None:
@@ -46,7 +48,8 @@ def curves(run: Run) -> Picture | None:
     logs = [lines for lines in run.logs.values() if lines]
     if not logs:
         return None
-    drawn = tuple(_curve(one, logs, f"{run.path} {one.title}") for one in PANELS[run.task])
+    panels = _pretraining_panels(run) if run.role == PRETRAINING else PANELS[run.task]
+    drawn = tuple(_curve(one, logs, f"{run.path} {one.title}") for one in panels)
     n_seeds = f", {len(logs)} random initialisations" if len(logs) > 1 else ""
     of_task = ", for sentiment" if run.task == "sentiment" else ""
     return Picture(f"{run.name}: {run.role}{of_task}{n_seeds}", panels=drawn)

@@ -6,7 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.attention import MultiHeadAttention, Transformer, attendable, linear, sinusoids
+from model.attention import (
+    Dropout,
+    MultiHeadAttention,
+    Transformer,
+    attendable,
+    linear,
+    scaled_dot_product,
+    sinusoids,
+)
 from model.config import ModelConfig
 
 
@@ -59,6 +67,28 @@ def test_attention_is_the_formula(n_batch, n_queries, n_keys, n_heads, causal, s
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_bfloat16_on_a_cpu_is_the_formula_to_its_precision(causal):
+    """Output and gradients of the products written out, against PyTorch's kernel in float64."""
+    torch.manual_seed(0)
+    mask = None if causal else attendable(torch.rand(3, 9) < 0.6)[:, None, None, :]
+    found, expected = (
+        [torch.randn(3, 2, 9, 16, generator=torch.Generator().manual_seed(n)) for n in range(3)]
+        for _ in range(2)
+    )
+    found = [x.bfloat16().requires_grad_() for x in found]
+    expected = [x.bfloat16().double().requires_grad_() for x in expected]
+    output = scaled_dot_product(*found, mask, causal=causal)
+    reference = torch.nn.functional.scaled_dot_product_attention(
+        *expected, attn_mask=mask, is_causal=causal
+    )
+    for x in (output, reference):
+        x.pow(2).sum().backward()
+    torch.testing.assert_close(output.double(), reference, rtol=0.02, atol=0.03)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.grad.double(), theirs.grad, rtol=0.05, atol=0.15)
+
+
 def test_attendable_opens_only_empty_rows():
     mask = torch.tensor([[True, False], [False, False]])
     assert attendable(mask).tolist() == [[True, False], [True, True]]
@@ -80,6 +110,26 @@ def test_sinusoids_can_start_later():
     like = torch.zeros(0)
     assert sinusoids(2, 8, like=like, first=5).equal(sinusoids(7, 8, like=like)[5:])
     assert sinusoids(2, 8, like=like).dtype == torch.float32
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_drops_its_share_and_scales_the_rest(share, dtype):
+    torch.manual_seed(0)
+    x = torch.ones(3, 100_001, dtype=dtype, requires_grad=True)
+    dropped = Dropout(share)(x)
+    dropped.sum().backward()
+    assert dropped.dtype == dtype and torch.equal(x.grad, dropped)
+    is_zero = dropped == 0
+    # Five standard deviations of a binomial.
+    tolerance = 5 * (share * (1 - share) / x.numel()) ** 0.5
+    assert is_zero.double().mean().item() == pytest.approx(share, abs=tolerance)
+    kept = dropped[~is_zero].double()
+    torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - share)), rtol=5e-3, atol=0)
+    # Neighbours come from the same 64 bits, and have to be independent all the same.
+    both = (is_zero[:, 1:] & is_zero[:, :-1]).double().mean().item()
+    assert both == pytest.approx(share**2, abs=0.003)
+    assert torch.equal(Dropout(share).eval()(x), x)
 
 
 @pytest.mark.parametrize("name", ["dropout", "attention_dropout"])

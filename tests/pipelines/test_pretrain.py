@@ -107,3 +107,35 @@ def test_bad_input_is_one_clear_error(tiny_model, tiny_train, tmp_path: Path) ->
     with pytest.raises(UsageError, match="device 'tpu'"):
         pretrain(tmp_path, run, model=tiny_model, train=tiny_train, device="tpu")
     assert not run.exists()
+
+
+def test_unseen_speakers_are_held_out_whole(
+    features, tiny_model, tiny_train, tmp_path: Path, monkeypatch
+) -> None:
+    """No utterance of theirs is trained on or in dev; they alone are spelt out."""
+    rows: dict[str, set[str]] = {}
+
+    def keep(run, network, task, loader, *_, **__):
+        for name, part in (("train", loader), ("dev", task.dev), ("decoded", task.decoded)):
+            rows[name] = {part.store.speakers[part.store.speaker[row]] for row in part.rows}
+        raise Interruption
+
+    monkeypatch.setattr("model.train.fit", keep)
+    with pytest.raises(Interruption):
+        pretrain(features, tmp_path, model=tiny_model, train=tiny_train, unseen=0.3, device="cpu")
+    settings = checkpoint.read_json(tmp_path / checkpoint.CONFIG)
+    (unseen,) = settings["unseen_speakers"]
+    assert settings["n_speakers"] == 2 and unseen not in settings["speakers"]
+    assert rows["decoded"] == {unseen}
+    assert rows["train"] == rows["dev"] == set(settings["speakers"])
+
+
+def test_a_run_with_unseen_speakers_scores_them(
+    features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    train = replace(tiny_train, max_epochs=1)
+    summary = pretrain(features, tmp_path, model=tiny_model, train=train, unseen=0.3, device="cpu")
+    assert summary["n_unseen"] + summary["n_train"] + summary["n_dev"] == 48
+    assert summary["n_unseen"] > 0 and summary["best"]["dev_cer"] > 0
+    with pytest.raises(TrainError, match="leaves none to learn"):
+        pretrain(features, tmp_path / "b", model=tiny_model, train=train, unseen=0.9)

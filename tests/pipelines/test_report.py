@@ -17,7 +17,7 @@ from pipelines.report import write_report
 from pipelines.report_figures import curves, likelihoods
 from pipelines.report_frames import jpeg
 from pipelines.report_further_tables import SUBSET_CONDITIONS
-from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION, PRETRAINING, read_run
+from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION, PRETRAINING, Run, read_run
 from pipelines.report_text import Source, caveats, is_toy
 
 EVIL = '<script>alert("x")</script><img src=x onerror=y>'
@@ -303,6 +303,19 @@ def test_curves_take_their_colours_from_the_page(all_runs):
         assert panel.startswith("<svg")
         assert not re.search(r"#0102\d\d", panel)
         assert "var(--ink)" in panel
+
+
+def test_curves_say_whose_character_error_rate_it_is(tmp_path):
+    lines = [
+        {"epoch": n, "train_loss": 3 / n, "dev_loss": 4 / n, "dev_cer": 1 / n,
+         "dev_speaker_accuracy": 1 - 1 / n}
+        for n in (1, 2, 3)
+    ]  # fmt: skip
+    for whose, config in (("dev", {}), ("unseen speakers", {"unseen_speakers": ["id00001"]})):
+        run = Run(tmp_path, PRETRAINING, config, tmp_path, {0: lines})
+        text = "".join(curves(run).panels)
+        assert f"character error rate, {whose}" in text
+        assert "speaker accuracy, dev" in text
 
 
 def test_histogram_of_likelihoods():

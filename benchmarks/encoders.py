@@ -1,0 +1,43 @@
+"""The encoders that are compared: ours and the peer's, of one size, and a pass over batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from benchmarks.flops import synchronise
+from benchmarks.multimodal_transformer import Dropouts, PeerEncoder
+from benchmarks.timing import Options
+from benchmarks.training_data import PAPER_DIMS
+from model.config import ModelConfig
+from model.data import Batch
+from model.encoder import Encoder
+
+PAPER = ModelConfig()
+AT_FOUR_D = replace(PAPER, d_ff=4 * PAPER.d_model)  # the peer's feed-forward cannot be chosen
+WIDTHS = {"audio": PAPER_DIMS.audio, "video": PAPER_DIMS.video, "text": PAPER_DIMS.text}
+
+
+def encoders(options: Options, device: torch.device, dropouts: Dropouts) -> dict[str, nn.Module]:
+    """Both at feed-forward 4 D, training."""
+    torch.manual_seed(0)
+    encoders: dict[str, nn.Module] = {"ours": Encoder(AT_FOUR_D, PAPER_DIMS)}
+    if options.peer:
+        encoders["peer"] = PeerEncoder(options.peer, AT_FOUR_D, WIDTHS, dropouts)
+    return {who: encoder.to(device).train() for who, encoder in encoders.items()}
+
+
+def forward_backward(
+    model: nn.Module, batches: Sequence[Batch], dtype: torch.dtype, device: torch.device
+) -> None:
+    """Of each batch, with a loss that every output bears on."""
+    arguments = (PAPER.pretrain_weights,) if isinstance(model, Encoder) else ()
+    for batch in batches:
+        model.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            loss = model(batch, *arguments).float().square().mean()
+        loss.backward()
+    synchronise(device)
