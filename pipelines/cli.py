@@ -284,15 +284,16 @@ def pretrain(
     On 4 GPUs: torchrun --standalone --nproc-per-node 4 --no-python trimodal pretrain ...
     """
     from pipelines.pretrain import pretrain as train_model
-    from pipelines.progress import epoch_bar
+    from pipelines.progress import epoch_bar, tell
 
     model, train = launch.training_settings(
         work, "pretrain", preset, config_file, max_epochs=max_epochs, seed=seed
     )
     with epoch_bar("pretrain") as progress:
         summary = train_model(
-            work, run, model=model, train=train, redo=redo, device=device, progress=progress
-        )
+            work, run, model=model, train=train, redo=redo, device=device, progress=progress,
+            tell=tell,
+        )  # fmt: skip
     launch.tell(launch.run_line(summary))
 
 
@@ -348,7 +349,7 @@ def finetune(
     Example: trimodal finetune work/mosei runs/embeddings --init runs/pretrained
     """
     from pipelines.finetune import finetune as train_models
-    from pipelines.progress import epoch_bar
+    from pipelines.progress import epoch_bar, tell
 
     model, train = launch.training_settings(
         work, "finetune", preset, config_file, max_epochs=max_epochs,
@@ -359,7 +360,7 @@ def finetune(
     with epoch_bar(f"finetune {kind}") as progress:
         summary = train_models(
             work, run, kind=kind, task=task, init=init, seeds=range(n_seeds), model=model,
-            train=train, redo=redo, device=device, progress=progress,
+            train=train, redo=redo, device=device, progress=progress, tell=tell,
         )  # fmt: skip
     launch.tell(
         f"{run}: {summary['status']}; {n_seeds} runs on {summary['n_train']} segments"

@@ -51,7 +51,8 @@ def embed(
     \b
     Example: trimodal embed work/mosei runs/pretrained out/mosei --modalities audio,text
     """
-    from pipelines.embed import embed_work, plan, prepare_embedding
+    from pipelines.embed import plan, prepare_embedding
+    from pipelines.embed_work import embed_work
     from pipelines.status import refuse_incomplete
 
     refuse_incomplete(work)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,12 @@ def pretrain(
     redo: bool = False,
     device: str = "auto",
     progress: Progress | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Trains the multitask model, or goes on where a stopped run left off.
 
-    ``progress`` is described at ``model.train.fit``. Returns a summary: "status" ("made" or
+    ``progress`` is described at ``model.train.fit``; ``tell`` gets text for the screen: how many
+    parameters there are, by part. Returns a summary: "status" ("made" or
     "unchanged"), "run", "n_train", "n_dev", "n_speakers", "n_left_out" and "best", the log line
     of the best epoch.
 
@@ -48,7 +51,7 @@ def pretrain(
 
     chosen_device = choose_device(device)
     with open_world(chosen_device) as world:
-        return _pretrain(work, run, model, train, redo, chosen_device, world, progress)
+        return _pretrain(work, run, model, train, redo, chosen_device, world, progress, tell)
 
 
 def _pretrain(
@@ -60,6 +63,7 @@ def _pretrain(
     device: torch.device,
     world: World,
     progress: Progress | None,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """What each of the processes does."""
     import torch
@@ -70,6 +74,7 @@ def _pretrain(
     from model.store import FeatureStore, feature_statistics
     from model.tasks import MultitaskTask
     from model.train import fit
+    from pipelines.model_card import CARD, finish_run, parameter_table
 
     with world.together():
         store = FeatureStore(
@@ -100,10 +105,13 @@ def _pretrain(
         "n_left_out": store.n_left_out,
     }
     if world.first(lambda: checkpoint.begin_run(run, config, redo=redo)):
+        world.first(partial(finish_run, run))
         best = checkpoint.read_json(run / checkpoint.DONE)["best"]
         return {"status": "unchanged", **summary, "best": best}
+    (run / CARD).unlink(missing_ok=True)  # of what is made anew now
     torch.manual_seed(train.seed)
     network = build_multitask(model, store.dims, len(speakers))
+    tell(parameter_table(network))
     with world.together():
         network.set_statistics(feature_statistics(store, train_set))
     numbers = {speaker: number for number, speaker in enumerate(speakers)}
@@ -131,4 +139,5 @@ def _pretrain(
         world=world,
         progress=progress,
     )
+    world.first(partial(finish_run, run))
     return {"status": "made", **summary, "best": best}

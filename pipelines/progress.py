@@ -71,6 +71,12 @@ def epoch_bar(label: str) -> Iterator[Callable[[int, int, dict], None]]:
         yield show
 
 
+def tell(text: str) -> None:
+    """Text on the standard output, above a bar that is on the screen; once for all processes."""
+    if is_first_process():
+        tqdm.write(text)
+
+
 @contextmanager
 def step_bar(label: str, unit: str = "step") -> Iterator[Callable[..., None]]:
     """Yields a ``progress(n_done, n_steps, what="")`` for steps whose number is told as they go."""

@@ -56,6 +56,10 @@ def test_parameter_counts_of_the_paper():
     assert transformer == 5_033_760
     assert parameter_counts(model) == {**expected, "total": sum(expected.values())}
     assert sum(expected.values()) == 25_183_353
+    with torch.device("meta"):
+        post_norm = build_multitask(ModelConfig(norm_first=False), InputDims(), n_speakers=5994)
+    # Layers that end with their norm have none after the last: three transformers, one decoder.
+    assert parameter_counts(post_norm)["total"] == 25_183_353 - 4 * norm
 
 
 def test_parameter_counts_of_the_papers_emotion_models():

@@ -1,5 +1,6 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -90,3 +91,9 @@ def test_a_config_survives_json(config):
 def test_bad_settings_are_named(config, settings, named):
     with pytest.raises(UsageError, match=named):
         config.from_dict(settings)
+
+
+@pytest.mark.parametrize("setting", [field.name for field in fields(ModelConfig)])
+def test_every_setting_of_the_networks_is_in_the_docs(setting):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "model.md").read_text(encoding="utf-8")
+    assert f"`{setting}" in text

@@ -21,6 +21,7 @@ from featurize.shards import ShardReader
 from model import checkpoint
 from model.build import build_downstream, build_multitask
 from model.config import MODALITIES, InputDims, ModelConfig
+from pipelines.embed_work import one_thread
 
 DIMS = InputDims(audio=200, video=12, text=8)
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,12 +153,10 @@ def manifest_lines(work: Path) -> list[str]:
 def test_any_number_of_processes_gives_the_same_bytes(
     trimodal, exchanged, run: Path, tmp_path: Path
 ) -> None:
-    n_threads = torch.get_num_threads()
     for jobs in (1, 2):
         result = trimodal("embed", exchanged.work, run, tmp_path / str(jobs), "--jobs", jobs)
         assert result.exit_code == 0, result.output
     assert outputs(tmp_path / "1") == outputs(tmp_path / "2")
-    assert torch.get_num_threads() == n_threads
     again = trimodal("embed", exchanged.work, run, tmp_path / "1", "--jobs", 1)
     assert "3 of them already there" in again.output
     parts = tmp_path / "parts"
@@ -165,6 +164,17 @@ def test_any_number_of_processes_gives_the_same_bytes(
         options = ["--shards", shards, "--max-reject-share", 1]
         assert trimodal("embed", exchanged.work, run, parts, *options).exit_code == 0
     assert outputs(parts) == outputs(tmp_path / "1")
+
+
+def test_a_process_computes_on_one_thread_and_gives_the_others_back() -> None:
+    n_before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(n_before)
 
 
 @pytest.mark.slow
@@ -217,6 +227,12 @@ def test_status_verify_and_inspect_read_it(
     command = next(line for line in damaged.output.splitlines() if "trimodal embed" in line)
     assert command.split() == ["trimodal", "embed", str(work), str(run), str(out), "--shards", "1"]
     assert trimodal(*command.split()[1:]).exit_code == 0
+    assert outputs(out) == whole
+    manifest = out / "manifest.jsonl"
+    manifest.write_bytes(manifest.read_bytes()[:-9])
+    told_how = trimodal("verify", out).output
+    command = next(line for line in told_how.splitlines() if "trimodal embed" in line)
+    assert command.endswith("--redo") and trimodal(*command.split()[1:]).exit_code == 0
     assert outputs(out) == whole
     shutil.rmtree(work)  # the embeddings stand by themselves
     assert stage() == told and trimodal("verify", out).exit_code == 0
