@@ -278,10 +278,10 @@ def pretrain(
     """Train the multitask model: character recognition and speaker.
 
     SIGTERM and Ctrl-C save a checkpoint and end with exit code 75; the same command goes on.
+    On several GPUs it is started by torchrun: see docs/training.md.
 
     \b
     Example: trimodal pretrain work/voxceleb2 runs/pretrained
-    On 4 GPUs: torchrun --standalone --nproc-per-node 4 --no-python trimodal pretrain ...
     """
     from pipelines.pretrain import pretrain as train_model
     from pipelines.progress import epoch_bar, tell
