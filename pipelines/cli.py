@@ -101,7 +101,11 @@ def prepare_voxceleb2(
     "--folds", type=FILE,
     help="Fold file, JSON or the SDK's [default: ROOT/folds.json, else the standard folds].",
 )  # fmt: skip
-@click.option("--labels", type=FILE, help="Labels [default: ROOT/CMU_MOSEI_Labels.csd].")
+@click.option(
+    "--labels", type=click.Path(path_type=Path),
+    help="CMU_MOSEI_Labels.csd, a CSV, or the folder Raw/Labels of the raw ratings "
+    "[default: ROOT/CMU_MOSEI_Labels.csd].",
+)  # fmt: skip
 @click.option("--drop-mistimed", is_flag=True, help="Reject the two videos known to be mistimed.")
 @cut_options
 @settings_options
@@ -115,11 +119,14 @@ def prepare_mosei(
     \b
     Example: trimodal prepare mosei /data/mosei work/mosei
     """
+    from pipelines.mosei_audit import fold_lines
     from pipelines.prepare_mosei import scan_mosei
     from pipelines.progress import progress_bar
 
     with progress_bar("prepare mosei", None, "segments") as advance:
         found = scan_mosei(root, folds, labels, drop_mistimed=drop_mistimed, progress=advance)
+    for line in fold_lines(found[2].pop("folds")):
+        click.echo(line)
     flags = {"shard_size": shard_size, "seed": seed}
     settings = {"drop_mistimed": drop_mistimed}
     launch.write_manifest(work, "mosei", root, found, settings, preset, config_file, flags, redo)

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from featurize.errors import CorpusError, UsageError
 from pipelines.manifest import Reject, Utterance, check_id, existing_folder
-from pipelines.mosei_audit import audit_folds
+from pipelines.mosei_audit import audit_folds, hours
 from pipelines.mosei_files import MoseiCorpus, Segment, find_corpus, read_transcript
-from pipelines.mosei_labels import LabelRow, join_by_interval, read_folds, read_labels
+from pipelines.mosei_folds import STANDARD_FOLDS, read_folds
+from pipelines.mosei_label_files import read_labels
+from pipelines.mosei_labels import LabelRow, join_by_interval, join_by_number
 
 LABELS_NAME = "CMU_MOSEI_Labels.csd"
 FOLDS_NAME = "folds.json"
-STANDARD_FOLDS = Path(__file__).with_name("mosei_folds.json")  # names its source
 TOLERANCE_S = 0.1
 # Their labels' times do not fit the videos as distributed. Both are in the train fold.
 MISTIMED_VIDEOS = frozenset({"ZZzdvUdOTww", "hh04W3xXa5s"})
@@ -40,7 +41,6 @@ class _Found:
     rejects: list[Reject] = field(default_factory=list)
     dropped: Counter[tuple[str | None, str]] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
-    length_s: float = 0.0
 
     def reject(self, utterance_id: str, reason: str) -> None:
         readable_id = utterance_id.encode("utf-8", "backslashreplace").decode()
@@ -62,13 +62,13 @@ def scan_mosei(
 ) -> tuple[list[Utterance], list[Reject], dict]:
     """Lists the labelled segments, in the order of their ids ``VIDEO/SEGMENT``.
 
-    ``labels`` is the .csd or a CSV (default ``ROOT/CMU_MOSEI_Labels.csd``), ``folds`` a JSON file
-    or the SDK's cmu_mosei_std_folds.py (default ``ROOT/folds.json`` where there is one, else
-    STANDARD_FOLDS). A label belongs to the transcript line whose start and end differ from its
-    own by at most ``tolerance_s``. A segment is its clip if there is one that is not empty, else
-    a cut of the full video and, where there is one, of its 16 kHz sound; starts before 0 become
-    0. Scores are clamped to their ranges. Segments without a label are left out and counted;
-    ``drop_mistimed`` rejects MISTIMED_VIDEOS.
+    ``labels`` is as in ``pipelines.mosei_label_files`` (default ``ROOT/CMU_MOSEI_Labels.csd``),
+    ``folds`` a JSON file or the SDK's cmu_mosei_std_folds.py (default ``ROOT/folds.json`` where
+    there is one, else STANDARD_FOLDS). A label belongs to the transcript line whose start and end
+    differ from its own by at most ``tolerance_s``, or, of raw ratings, whose number it names. A
+    segment is its clip if there is one that is not empty, else a cut of the full video and, where
+    there is one, of its 16 kHz sound; starts before 0 become 0. Scores are clamped to their ranges.
+    Segments without a label are left out and counted; ``drop_mistimed`` rejects MISTIMED_VIDEOS.
 
     ``progress`` is called with the number of segments just seen, once a video. Returns
     utterances, rejects and an audit of counts; in the audit, a fold's segments and those dropped
@@ -81,7 +81,8 @@ def scan_mosei(
     corpus = find_corpus(root)
     folds = _folds_path(root, folds)
     fold_of_video = read_folds(folds)
-    rows_of_video = read_labels(_labels_path(root, labels))
+    labels_path = _labels_path(root, labels)
+    rows_of_video = read_labels(labels_path)
     found = _Found()
     for name in sorted(corpus.sizes["transcript"].keys() | rows_of_video.keys()):
         rows = rows_of_video.get(name, [])
@@ -92,7 +93,7 @@ def scan_mosei(
         raise CorpusError(f"{root}: no video here has labels; check that --labels fits it")
     found.utterances.sort(key=lambda u: u.id)
     named = "standard" if folds == STANDARD_FOLDS else str(folds)
-    audit = _audit(corpus, found) | {"folds_from": named}
+    audit = _audit(corpus, found) | {"labels_from": str(labels_path), "folds_from": named}
     audit |= audit_folds(found.utterances, found.dropped, rows_of_video, fold_of_video)
     return found.utterances, found.rejects, audit
 
@@ -104,8 +105,10 @@ def _folds_path(root: Path, folds: Path | None) -> Path:
 
 def _labels_path(root: Path, labels: Path | None) -> Path:
     path = labels or root / LABELS_NAME
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; give {LABELS_NAME} or a CSV with --labels FILE")
+    if not path.exists():
+        raise UsageError(
+            f"{path}: not there; give {LABELS_NAME}, a CSV or the folder Raw/Labels with --labels"
+        )
     return path
 
 
@@ -120,8 +123,7 @@ def _add_video(corpus: MoseiCorpus, video: _Video, tolerance_s: float, found: _F
     segments, wrong_lines = read_transcript(corpus, video.id)
     for line_id, reason in wrong_lines.items():
         found.reject(line_id, reason)
-    intervals = [(segment.start_s, segment.end_s) for segment in segments]
-    row_of_segment = join_by_interval(video.rows, intervals, tolerance_s)
+    row_of_segment = _join(video.rows, segments, tolerance_s)
     for i, k in row_of_segment.items():
         _add_segment(corpus, video, segments[i], video.rows[k], found)
     found.counts["segments_without_label"] += len(segments) - len(row_of_segment)
@@ -129,6 +131,14 @@ def _add_video(corpus: MoseiCorpus, video: _Video, tolerance_s: float, found: _F
         reason = "labelled interval without transcript line"
         found.drop(_interval_id(video, k), video.fold, reason)
     return len(segments)
+
+
+def _join(rows: list[LabelRow], segments: list[Segment], tolerance_s: float) -> dict[int, int]:
+    """Index of a segment -> index of its row."""
+    if any(row.segment is not None for row in rows):
+        return join_by_number(rows, [segment.number for segment in segments])
+    intervals = [(segment.start_s, segment.end_s) for segment in segments]
+    return join_by_interval(rows, intervals, tolerance_s)
 
 
 def _drop_untranscribed(corpus: MoseiCorpus, video: _Video, found: _Found) -> None:
@@ -141,8 +151,8 @@ def _drop_untranscribed(corpus: MoseiCorpus, video: _Video, found: _Found) -> No
 
 
 def _interval_id(video: _Video, k: int) -> str:
-    """Id of a label that has no segment number: row numbers are not segment numbers."""
-    return f"{video.id}/{video.rows[k].start_s:.3f}-{video.rows[k].end_s:.3f}s"
+    """Id of a label that has no transcript line: row numbers are not segment numbers."""
+    return f"{video.id}/{video.rows[k].name}"
 
 
 def _add_segment(
@@ -157,7 +167,6 @@ def _add_segment(
     pairs = zip(row.scores, row.clamped, strict=True)
     found.counts["scores_clamped"] += sum(before != after for before, after in pairs)
     found.counts["from_clips" if utterance.end_s is None else "from_full_videos"] += 1
-    found.length_s += segment.end_s - max(segment.start_s, 0.0)
 
 
 def _utterance(corpus: MoseiCorpus, video: _Video, segment: Segment, row: LabelRow) -> Utterance:
@@ -210,7 +219,7 @@ def _audit(corpus: MoseiCorpus, found: _Found) -> dict:
         "folders": {kind: folder for kind, folder in corpus.folders.items() if folder},
         "utterances": len(found.utterances),
         "videos": len({utterance.speaker for utterance in found.utterances}),
-        "hours": found.length_s / 3600,
+        "hours": hours(found.utterances),
         **{name: found.counts[name] for name in names},
         "rejects": dict(Counter(reject.reason for reject in found.rejects)),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Findings:
     worst: tuple[str, Sequence[WorstSegment]] = ("", ())
     statuses: Sequence[Status] = ()
     sources: Sequence[Source] = ()
-    said: Sequence[str] = field(default_factory=tuple)
+    said: Sequence[str] = ()
 
 
 def render(runs: Sequence[Run], made: Sequence[Table], found: Findings) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.atomic import atomic_path
+from featurize.errors import StaleError
 from pipelines.manifest import fingerprint
 from pipelines.report_runs import PRETRAINING, Run
 
@@ -41,7 +42,8 @@ def points(run: Run, cache: Path) -> Points:
 
     Raises:
         ModelError, TrainError, ShardError: weights or features are gone or do not fit.
-        UsageError: the run has no encoder.
+        UsageError: the run has no encoder. StaleError: the features are others than it was
+            trained on.
     """
     from model.build import load_model
     from model.checkpoint import CONFIG, read_json
@@ -50,10 +52,13 @@ def points(run: Run, cache: Path) -> Points:
 
     folder = _folder(run)
     network = load_model(folder)
-    settings = ModelConfig.from_dict(read_json(folder / CONFIG)["model"])
+    config = read_json(folder / CONFIG)
+    settings = ModelConfig.from_dict(config["model"])
     store = FeatureStore(
         run.work / "features", n_stacked_frames=settings.n_stacked_frames, cmvn=settings.cmvn
     )
+    if config.get("features_fingerprint") != store.fingerprint:
+        raise StaleError(f"{store.folder} has changed since {run.name} was trained on it")
     rows = _rows_by_speaker(store) if run.role == PRETRAINING else _rows_of_test(store)
     speakers = [store.speakers[number] for number in store.speaker[rows]]
     vectors = _vectors(folder, network, store, rows, cache)

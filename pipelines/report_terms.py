@@ -1,6 +1,8 @@
 """Terms of the tables: (term, definition, source), shown beside each table that uses them."""
 
 from model.metrics import (
+    Metric,
+    Ranking,
     accuracy,
     average_precision,
     positive_f1,
@@ -32,9 +34,9 @@ SUBSETS: Definition = (
 )
 
 
-def _of(metric: object) -> Definition:
+def _of(metric: Metric | Ranking) -> Definition:
     """A metric's name, definition and source, as ``model.metrics`` has them."""
-    return metric.name, f"{metric.definition}.", metric.source  # type: ignore[attr-defined]
+    return metric.name, f"{metric.definition}.", metric.source
 
 
 PROTOCOL: tuple[Definition, ...] = (
@@ -54,7 +56,13 @@ PROTOCOL: tuple[Definition, ...] = (
     ),
     INTERVAL,
 )
-RANKING = (*map(_of, (average_precision, roc_auc, positive_f1, accuracy)), INTERVAL)
+RANKING: tuple[Definition, ...] = (
+    _of(average_precision),
+    _of(roc_auc),
+    _of(positive_f1),
+    _of(accuracy),
+    INTERVAL,
+)
 SENTIMENT = (
     *((one["name"], f"{one['definition']}.", one["source"]) for one in OF_SENTIMENT.values()),
     INTERVAL,

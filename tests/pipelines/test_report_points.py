@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import model
-from featurize.errors import ModelError, TrimodalError
+from featurize.errors import ModelError, StaleError, TrimodalError
 from model.store import FeatureStore
 from pipelines.evaluate import evaluate
 from pipelines.finetune import finetune
@@ -68,9 +68,14 @@ def test_other_weights_are_not_taken_from_the_cache(runs: Path, tmp_path: Path) 
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_what_is_gone_is_an_error_that_says_so(runs: Path, tmp_path: Path) -> None:
+def test_what_is_gone_or_other_is_an_error_that_says_so(
+    runs: Path, tmp_path: Path, make_features
+) -> None:
     run = read_run(runs / "pretrained")
     with pytest.raises(ModelError, match="not a training run"):
         points(type(run)(tmp_path, run.role, run.config, run.work), tmp_path)
+    other = make_features(tmp_path / "other", n=32)
+    with pytest.raises(StaleError, match="changed since"):
+        points(type(run)(run.path, run.role, run.config, other), tmp_path)
     with pytest.raises(TrimodalError, match="trimodal extract"):
         points(type(run)(run.path, run.role, run.config, tmp_path), tmp_path)
