@@ -1,30 +1,41 @@
 """Stage ``finetune``: models of emotions or sentiment on a workspace's features, one run a seed.
 
 Reads WORK/features and, with ``init``, a pretraining run; writes RUN/seed-00, RUN/seed-01 ...
-(see ``model.checkpoint``), and RUN/run.json when all of them are finished.
+(see ``model.checkpoint`` for what one holds; ``pipelines.finetune_seed`` trains it) and
+RUN/run.json, which says what they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.errors import UsageError
-from model.config import EMOTIONS, TASKS, ModelConfig, TrainConfig
+from model.config import TASKS, ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from model.store import FeatureStore
+    from pipelines.finetune_seed import Inputs, Place, Progress
 
-    from model.data import Loader, Rows
-    from model.step import Task
-    from model.store import FeatureStore, Statistics
-    from model.world import World
 
-Progress = Callable[[int, int, dict[str, Any]], None]
+@dataclass(frozen=True)
+class _Request:
+    """What is asked for."""
+
+    work: Path
+    run: Path
+    kind: str
+    task: str
+    init: Path | None
+    seeds: tuple[int, ...]
+    model: ModelConfig
+    train: TrainConfig
+    redo: bool
+    progress: Progress | None
+    tell: Callable[[str], None]
 
 
 def finetune(
@@ -46,11 +57,11 @@ def finetune(
 
     All layers are trained. ``kind`` is "crossmodal" or "late-fusion", ``task`` "emotion" or
     "sentiment"; ``init`` a finished pretraining run to start from: the seed then sets the head,
-    the order of the batches and dropout.
-    ``progress`` is described at ``model.train.fit``; its lines also hold "seed";
-    ``tell`` gets text for the screen: how many parameters there are, by part. Returns a summary:
-    "status" ("made", or "unchanged" when all were finished), "run", "n_train", "n_dev",
-    "n_left_out" and "runs": for each seed its "status" and "best", the line of its best epoch.
+    the order of the batches and dropout. ``progress`` is described at ``model.train.fit``; its
+    lines also hold "seed". ``tell`` gets text for the screen: how many parameters there are.
+    Returns a summary: "status" ("made", or "unchanged" when all were finished), "run", "n_train",
+    "n_dev", "n_left_out" and "runs": for each seed its "status" and "best", the line of its best
+    epoch.
 
     Raises:
         TrainError: features are missing or incomplete, a fold is empty, a loss is not finite.
@@ -59,97 +70,42 @@ def finetune(
         StoppedError: it was asked to stop, and has saved where it stands.
     """
     from model.world import choose_device, open_world
+    from pipelines.finetune_seed import Place
 
     _check_request(kind, task, init, seeds)
+    asked = _Request(
+        work, run, kind, task, init, tuple(seeds), model, train, redo, progress, tell
+    )  # fmt: skip
     chosen_device = choose_device(device)
     with open_world(chosen_device) as world:
-        place = _Place(chosen_device, world)
-        return _finetune(
-            work, run, kind, task, init, seeds, model, train, redo, place, progress, tell
-        )
+        return _finetune(asked, Place(chosen_device, world))
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a process of the training runs, and with whom."""
-
-    device: torch.device
-    world: World
-
-
-def _finetune(
-    work: Path,
-    run: Path,
-    kind: str,
-    task: str,
-    init: Path | None,
-    seeds: Sequence[int],
-    model: ModelConfig,
-    train: TrainConfig,
-    redo: bool,
-    place: _Place,
-    progress: Progress | None,
-    tell: Callable[[str], None],
-) -> dict[str, Any]:
+def _finetune(asked: _Request, place: Place) -> dict[str, Any]:
     """What each of the processes does."""
-    from model import checkpoint
     from model.data import labelled_fold, subset
     from model.store import FeatureStore
-    from pipelines.model_card import CARD, finish_run, parameter_table
+    from pipelines.finetune_seed import Inputs
 
-    world = place.world
-    with world.together():
+    model, train = asked.model, asked.train
+    with place.world.together():
         store = FeatureStore(
-            work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn
+            asked.work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn
         )
         train_set, dev_set = (labelled_fold(store, fold) for fold in ("train", "dev"))
         train_set = subset(store.ids, train_set, train.train_fraction, train.fraction_seed)
-        init_fingerprint = _pretraining_fingerprint(init, config_of=(model, store))
-    inputs = _Inputs(store, train_set, dev_set, task)
-    config = {
-        "kind": kind,
-        "task": task,
-        "model": model.described(),
-        "dims": asdict(store.dims),
-        "n_speakers": None,
-        "speakers": None,
-        "emotions": EMOTIONS,
-        "features": str(store.folder.resolve()),
-        "features_fingerprint": store.fingerprint,
-        "fold_sizes": {"train": len(train_set), "dev": len(dev_set)},
-        "init": str(init.resolve()) if init else None,
-        "init_fingerprint": init_fingerprint,
-    }
-    described: dict[str, Any] = {"kind": kind, "task": task, "seeds": list(seeds)}
-    described |= {"init": config["init"], "work": str(work.resolve())}
-    described["train_fraction"] = train.train_fraction
-    runs = {}
-    for seed in seeds:
-        folder = run / f"seed-{seed:02d}"
-        settings = replace(train, seed=seed)
-        seeded = {**config, "seed": seed, "train": asdict(settings)}
-        is_done = world.first(partial(checkpoint.begin_run, folder, seeded, redo=redo))
-        # Not before: settings that are refused must not change what a folder says it holds.
-        world.first(partial(checkpoint.write_json, run / "run.json", described))
-        if is_done:
-            world.first(partial(finish_run, folder))
-            best = checkpoint.read_json(folder / checkpoint.DONE)["best"]
-            runs[seed] = {"status": "unchanged", "best": best}
-            continue
-        if world.is_first:  # of what is made anew now
-            for outdated in (run / "evaluation.json", run / "predictions.npz", folder / CARD):
-                outdated.unlink(missing_ok=True)
-        with world.together():
-            network = _network(kind, init, seed, model, inputs)
-        if not _any_made(runs):
-            tell(parameter_table(network))
-        shown = _with_seed(progress, seed)
-        best = _train_seed(folder, network, inputs, model, settings, place, shown)
-        world.first(partial(finish_run, folder))
-        runs[seed] = {"status": "made", "best": best}
+        init_fingerprint = _pretraining_fingerprint(asked.init, config_of=(model, store))
+    inputs = Inputs(store, train_set, dev_set, asked.task)
+    config = _config(asked, inputs, init_fingerprint)
+    runs: dict[int, dict[str, Any]] = {}
+    for seed in asked.seeds:
+        runs[seed] = _run_of_seed(seed, asked, config, inputs, place)
+        if runs[seed]["status"] == "made":  # what is told of the first that is trained
+            asked = replace(asked, tell=lambda text: None)
+    is_new = any(one["status"] == "made" for one in runs.values())
     return {
-        "status": "made" if _any_made(runs) else "unchanged",
-        "run": str(run),
+        "status": "made" if is_new else "unchanged",
+        "run": str(asked.run),
         "n_train": len(train_set),
         "n_dev": len(dev_set),
         "n_left_out": store.n_left_out,
@@ -157,91 +113,65 @@ def _finetune(
     }
 
 
-@dataclass
-class _Inputs:
-    """The two folds, and what is computed once for all seeds."""
-
-    store: FeatureStore
-    train_set: Rows
-    dev_set: Rows
-    task: str
-
-    @cached_property
-    def statistics(self) -> Statistics:
-        from model.store import feature_statistics
-
-        return feature_statistics(self.store, self.train_set)
-
-    @cached_property
-    def positive_weight(self) -> Tensor:
-        from model.tasks import positive_weights
-
-        return positive_weights(self.store.emotions[self.train_set])
-
-    def task_on(self, dev: Loader, world: World) -> Task:
-        """What is trained for, scored on ``dev``."""
-        from model.sentiment import SentimentTask
-        from model.tasks import EmotionTask
-
-        if self.task == "sentiment":
-            return SentimentTask(dev, world)
-        return EmotionTask(dev, self.positive_weight, world)
+def _config(asked: _Request, inputs: Inputs, init_fingerprint: str | None) -> dict[str, Any]:
+    """The settings of all seeds, as each keeps them."""
+    store = inputs.store
+    return {
+        "kind": asked.kind,
+        "task": asked.task,
+        "model": asked.model.described(),
+        "dims": asdict(store.dims),
+        "n_speakers": None,
+        "speakers": None,
+        **({"emotions": TASKS[asked.task]} if asked.task == "emotion" else {}),
+        "features": str(store.folder.resolve()),
+        "features_fingerprint": store.fingerprint,
+        "fold_sizes": {"train": len(inputs.train_set), "dev": len(inputs.dev_set)},
+        "init": str(asked.init.resolve()) if asked.init else None,
+        "init_fingerprint": init_fingerprint,
+    }
 
 
-def _network(
-    kind: str, init: Path | None, seed: int, model: ModelConfig, inputs: _Inputs
-) -> nn.Module:
-    """A model initialised from the seed; from ``init`` it takes its input statistics as well."""
-    import torch
-
-    from model.build import build_downstream, initialise_from
-
-    torch.manual_seed(seed)
-    network = build_downstream(kind, model, inputs.store.dims, inputs.task)
-    if init:
-        initialise_from(network, init)
-    else:
-        network.set_statistics(inputs.statistics)
-    return network
-
-
-def _train_seed(
-    folder: Path,
-    network: nn.Module,
-    inputs: _Inputs,
-    model: ModelConfig,
-    train: TrainConfig,
-    place: _Place,
-    progress: Progress | None,
+def _run_of_seed(
+    seed: int, asked: _Request, config: dict[str, Any], inputs: Inputs, place: Place
 ) -> dict[str, Any]:
-    from model.data import Loader
-    from model.train import fit
+    """Trains the seed's run, or goes on with it; its "status" and "best"."""
+    from model import checkpoint
+    from pipelines.finetune_seed import new_network, train_seed
+    from pipelines.model_card import CARD, finish_run, parameter_table
 
-    train_loader, dev_loader = (
-        Loader(
-            inputs.store,
-            part,
-            train.frames_per_batch,
-            speakers={},
-            rank=place.world.rank,
-            world_size=place.world.size,
-            batches_per_step=train.batches_per_step,
-            pins=place.device.type == "cuda",
-            task=inputs.task,
-        )
-        for part in (inputs.train_set, inputs.dev_set)
-    )
-    return fit(
-        folder,
-        network,
-        inputs.task_on(dev_loader, place.world),
-        train_loader,
-        train,
-        d_model=model.d_model,
-        device=place.device,
-        world=place.world,
-        progress=progress,
-    )
+    world, folder = place.world, asked.run / f"seed-{seed:02d}"
+    settings = replace(asked.train, seed=seed)
+    seeded = {**config, "seed": seed, "train": asdict(settings)}
+    is_done = world.first(partial(checkpoint.begin_run, folder, seeded, redo=asked.redo))
+    # Not before: settings that are refused must not change what a folder says it holds.
+    world.first(partial(checkpoint.write_json, asked.run / "run.json", _description(asked)))
+    if is_done:
+        world.first(partial(finish_run, folder))
+        best = checkpoint.read_json(folder / checkpoint.DONE)["best"]
+        return {"status": "unchanged", "best": best}
+    made_anew = asked.run / "evaluation.json", asked.run / "predictions.npz", folder / CARD
+    for path in made_anew:
+        path.unlink(missing_ok=True)
+    with world.together():
+        network = new_network(seed, asked.kind, asked.init, asked.model, inputs)
+    asked.tell(parameter_table(network))
+    shown = _with_seed(asked.progress, seed)
+    best = train_seed(folder, network, inputs, asked.model, settings, place, shown)
+    world.first(partial(finish_run, folder))
+    return {"status": "made", "best": best}
+
+
+def _description(asked: _Request) -> dict[str, Any]:
+    """RUN/run.json: what ``evaluate`` and ``report`` have to know."""
+    return {
+        "kind": asked.kind,
+        "task": asked.task,
+        "seeds": list(asked.seeds),
+        "init": str(asked.init.resolve()) if asked.init else None,
+        "work": str(asked.work.resolve()),
+        "train_fraction": asked.train.train_fraction,
+    }
 
 
 def _check_request(kind: str, task: str, init: Path | None, seeds: Sequence[int]) -> None:
@@ -282,11 +212,6 @@ def _pretraining_fingerprint(
                     "both have to be the same for --init"
                 )
     return checkpoint.read_json(init / checkpoint.DONE)["fingerprint"]
-
-
-def _any_made(runs: Mapping[int, Mapping[str, Any]]) -> bool:
-    """Whether a seed was trained in this call."""
-    return any(one["status"] == "made" for one in runs.values())
 
 
 def _with_seed(progress: Progress | None, seed: int) -> Progress | None:

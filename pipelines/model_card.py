@@ -26,14 +26,14 @@ METADATA = "trimodal"  # one key: safetensors keeps several in no fixed order
 PACKAGES = ("torch", "numpy", "h5py", "safetensors")
 NAMES = {
     "multitask": "multitask model: characters and speaker",
-    "crossmodal": "emotion model: cross-modal transformer",
-    "late-fusion": "emotion model: late fusion",
+    "crossmodal": "{task} model: cross-modal transformer",
+    "late-fusion": "{task} model: late fusion",
 }
 USES = {
     "multitask": "Embeddings of talking-face video (`trimodal embed`, `model.load`), and a start "
     "for `trimodal finetune --init`. Its characters and speakers are what it was trained by, not a "
     "speech recogniser or a speaker identification to be used.",
-    "crossmodal": "Research on emotion recognition from audio, video and text of short segments.",
+    "crossmodal": "Research on {task} recognition from audio, video and text of short segments.",
     "late-fusion": "The baseline to compare cross-modal models with.",
 }
 LIMITS = """- Needs features made with the settings above; audio in any case.
@@ -81,6 +81,7 @@ def _describe_weights(path: Path, config: Mapping[str, Any], done: Mapping[str, 
 
     told = {
         "kind": config["kind"],
+        **({"task": config["task"]} if "task" in config else {}),
         "model": config["model"],
         "dims": config["dims"],
         "run_fingerprint": done["fingerprint"],
@@ -114,15 +115,16 @@ def _card(run: Path, config: Mapping[str, Any], done: Mapping[str, Any], network
         "Data": _rows(_data(config, corpus)),
         "Features": _rows(_features(config)) or "The features are not at hand any more.",
         "Scores on dev": f"Of epoch {done['best_epoch']}, the best of {done['n_epochs']}. "
-        f"`trimodal evaluate` scores emotion models on test.\n\n{_rows(_dev_scores(done))}",
+        f"`trimodal evaluate` scores fine-tuned models on test.\n\n{_rows(_dev_scores(done))}",
         "Parameters": f"```\n{parameter_table(network)}\n```",
         "Settings": _rows({**config["model"], **config["train"]}),
         "Versions": _rows(_versions()),
-        "Intended use": USES[config["kind"]],
+        "Intended use": USES[config["kind"]].format(task=config.get("task")),
         "Limits": LIMITS + DEMO_LIMIT * is_demo,
     }
+    name = NAMES[config["kind"]].format(task=config.get("task"))
     head = (
-        f"# {run.resolve().name}: {NAMES[config['kind']]}\n\n"
+        f"# {run.resolve().name}: {name}\n\n"
         "Written by trimodal when the run ended. Weights: `best.safetensors`; settings: "
         "`config.json`; epochs: `log.jsonl`.\n"
     )
