@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from benchmarks.flops import synchronise
 from benchmarks.multimodal_transformer import Dropouts, PeerEncoder
+from benchmarks.peak import synchronise
 from benchmarks.timing import Options
 from benchmarks.training_data import PAPER_DIMS
 from model.config import ModelConfig

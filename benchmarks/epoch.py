@@ -12,7 +12,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from benchmarks.flops import encoder_flops, head_flops, synchronise
+from benchmarks.flops import encoder_flops, head_flops
+from benchmarks.peak import synchronise
 from benchmarks.timing import Options, Report, alternate
 from benchmarks.training_data import CHARACTERS_PER_WORD, PAPER_DIMS, made_up_batch, steps_of
 from model.attention import TransformerLayer

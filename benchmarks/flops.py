@@ -12,10 +12,6 @@ Padding counts as time, not as FLOPs: lengths are those of the utterances.
 
 from __future__ import annotations
 
-import time
-
-import torch
-
 from model.config import ALPHABET, InputDims, ModelConfig
 
 
@@ -41,26 +37,6 @@ def head_flops(config: ModelConfig, n_audio: int, n_characters: int, n_speakers:
     layer = attends + _feed_forward(config, n_characters)
     output = 2 * n_characters * d * len(ALPHABET)
     return config.n_decoder_layers * layer + output + 2 * d * n_speakers
-
-
-def peak_flops_per_s(device: torch.device, dtype: torch.dtype) -> float:
-    """The best rate seen of square products in ``dtype``: what this device can do, measured."""
-    side = 8192 if device.type == "cuda" else 2048
-    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    best_s = float("inf")
-    for _ in range(6):
-        synchronise(device)
-        started_s = time.perf_counter()
-        left @ right
-        synchronise(device)
-        best_s = min(best_s, time.perf_counter() - started_s)
-    return 2 * side**3 / best_s
-
-
-def synchronise(device: torch.device) -> None:
-    """Waits for a GPU to finish; a CPU always has."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _layer(config: ModelConfig, n_queries: int, n_keys: int) -> int:

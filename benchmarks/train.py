@@ -17,8 +17,9 @@ import torch
 
 from benchmarks.encoders import AT_FOUR_D, PAPER, encoders, forward_backward
 from benchmarks.epoch import epoch_table
-from benchmarks.flops import encoder_flops, peak_flops_per_s
+from benchmarks.flops import encoder_flops
 from benchmarks.multimodal_transformer import Dropouts
+from benchmarks.peak import matmul_flops
 from benchmarks.timing import Line, Options, Report, alternate, run
 from benchmarks.train_corpus import add_as_run, add_packing, waiting_lines
 from benchmarks.training_data import PAPER_DIMS, made_up_batch, write_features
@@ -35,7 +36,7 @@ def train(options: Options) -> Report:
     report = Report()
     threads = f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}"
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else threads
-    peaks = {name: peak_flops_per_s(device, dtype) for name, dtype in PRECISIONS.items()}
+    peaks = {name: matmul_flops(dtype, device) for name, dtype in PRECISIONS.items()}
     rates = [(name, f"{rate / 1e12:.3g} TFLOP/s") for name, rate in peaks.items()]
     report.table(f"Best rate of square matrix products here ({name})", ("dtype", "rate"), rates)
     add_equal(report, options, device, peaks)

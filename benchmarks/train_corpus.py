@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.encoders import PAPER, encoders, forward_backward
-from benchmarks.flops import encoder_flops, head_flops, synchronise
+from benchmarks.flops import encoder_flops, head_flops
 from benchmarks.multimodal_transformer import Dropouts, shuffled_batches
 from benchmarks.packed import packed_forward
+from benchmarks.peak import synchronise
 from benchmarks.timing import Line, Options, Report, alternate
 from benchmarks.training_data import CHARACTERS_PER_WORD, PAPER_DIMS, durations_s, steps_of
 from model.attention import Transformer

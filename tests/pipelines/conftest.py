@@ -263,8 +263,9 @@ FOLDS = ("train", "dev", "test")
 
 
 def write_exchanged(
-    work: Path, *, seed: int = 0, audio: dict | None = None, is_labelled: bool = True
-) -> Exchanged:
+    work: Path, *, seed: int = 0, audio: dict | None = None, is_labelled: bool = True,
+    last_word: str = "word",
+) -> Exchanged:  # fmt: skip
     """12 utterances in 3 shards, as extraction leaves them. ``audio``: settings of its shards.
 
     Every modality is missing somewhere, and one utterance has none of them.
@@ -283,7 +284,7 @@ def write_exchanged(
     }  # fmt: skip
     cut = {"shard_size": 4, "seed": 0, "settings": {}}
     create(work, "mosei", work / "corpus", list(utterances.values()), [], **cut)
-    transcripts = {name: f"word {chr(97 + i)} and word" for i, name in enumerate(ids)}
+    transcripts = {name: f"word {chr(97 + i)} and {last_word}" for i, name in enumerate(ids)}
     arrays = {utterance_id: _random_arrays(rng) for utterance_id in ids}
     for i, modality in enumerate(("audio", "video", "text")):
         del arrays[ids[2 * i]][modality], arrays[ids[-1]][modality]

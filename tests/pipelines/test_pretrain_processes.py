@@ -100,14 +100,15 @@ def test_the_commands_run_under_torchrun_and_only_one_process_speaks(
 
 
 def test_an_error_is_told_once_and_ends_all(
-    exchanged, trainable, tmp_path: Path, config: Path, start
+    make_exchanged, trainable, tmp_path: Path, config: Path, start
 ) -> None:
-    """A transcript that one of the processes cannot spell; and a loss that is not finite."""
+    """Transcripts that the alphabet cannot spell; and a loss that is not finite."""
+    unspelt = make_exchanged(tmp_path / "unspelt", last_word="7").work
     words = ("-m", "pipelines.cli", "pretrain")
     run, bad = tmp_path / "run", tmp_path / "bad.toml"
     bad.write_text(config.read_text().replace("[finetune]", "lr_scale = 1e30\n[finetune]"))
     one, other = (
-        start(2, *words, exchanged.work, run, "--config", config),
+        start(2, *words, unspelt, run, "--config", config),
         start(2, *words, trainable, run / "other", "--config", bad),
     )
     for child, told in ((one, "characters outside the alphabet"), (other, "is not finite at step")):
