@@ -106,8 +106,8 @@ def _speed_ups(
         works["video"] = partial(video_work, settings)
     torch.set_num_threads(1)  # joblib runs one process here, and gives two a core each
     # Utterances of each: some seconds of work, so that processes are worth starting.
-    n_of = {"decode": 80, "audio": 1600, "video": 16, "text": 32_000}
-    rounds = 1 if options.quick else 3
+    n_of = {"decode": 40, "audio": 600, "video": 8, "text": 16_000}
+    rounds = 1 if options.quick else 2
     with _dask_workers(folder) as scheduler:
         backends: dict[str, Backend] = {"1": Loky(1), "2": Loky(2), "dask": Dask(scheduler)}
         for stage, work in works.items():

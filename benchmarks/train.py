@@ -42,7 +42,7 @@ def train(options: Options) -> Report:
     add_equal(report, options, device, peaks)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        write_features(work / "features", 24 if options.quick else 96)
+        write_features(work / "features", 12 if options.quick else 96)
         store = FeatureStore(work / "features", n_stacked_frames=PAPER.n_stacked_frames)
         add_as_run(report, options, device, store)
         add_packing(report, options, device)
