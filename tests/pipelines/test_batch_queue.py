@@ -36,9 +36,9 @@ def script(work: Path) -> str:
     """The page's sbatch script, for this workspace and the shipped model."""
     page = (REPOSITORY / "docs" / "cluster.md").read_text()
     (found,) = re.findall(r"```sh\n(#!/bin/bash\n#SBATCH.*?)```", page, re.DOTALL)
-    placed = found.replace("/shared/work/voxceleb2", str(work))
+    placed = found.replace("/nfs/vox2", str(work))
     return placed.replace(
-        "--model /shared/models/librispeech_tdnn", "--preset demo --max-reject-share 0.5"
+        "--model /nfs/models/librispeech_tdnn", "--preset demo --max-reject-share 0.5"
     )
 
 
