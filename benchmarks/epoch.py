@@ -16,11 +16,11 @@ from benchmarks.flops import encoder_flops, head_flops
 from benchmarks.peak import synchronise
 from benchmarks.timing import Options, Report, alternate
 from benchmarks.training_data import CHARACTERS_PER_WORD, PAPER_DIMS, made_up_batch, steps_of
-from model.attention import TransformerLayer
 from model.build import MultitaskModel, build_multitask
 from model.config import ModelConfig, TrainConfig
 from model.data import Batch
-from model.heads import DecoderLayer, multitask_loss
+from model.heads import multitask_loss
+from model.train import compile_layers
 
 N_SPEAKERS, N_UTTERANCES, DURATION_S = 5994, 1_000_000, 8.0
 PAPER, TRAIN = ModelConfig(), TrainConfig()
@@ -32,9 +32,7 @@ def epoch_table(report: Report, options: Options, device: torch.device, peak: fl
     model = build_multitask(PAPER, PAPER_DIMS, N_SPEAKERS).to(device).train()
     on_gpu = device.type == "cuda"
     if on_gpu:
-        for layer in model.modules():
-            if isinstance(layer, TransformerLayer | DecoderLayer):
-                layer.compile()
+        compile_layers(model)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-5, fused=on_gpu)
     step = _step(model, optimiser, device)
     n = largest_batch(step, device) if on_gpu else 4 if options.quick else 16

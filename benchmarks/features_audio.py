@@ -19,6 +19,7 @@ import torch
 from benchmarks.timing import MIB, alternate, in_fresh_process, peak_bytes
 from featurize.lfbe import lfbe
 from featurize.media import read_audio
+from featurize.threads import one_thread
 
 SAMPLE_RATE_HZ = 16000
 N_FILES = 40
@@ -37,9 +38,8 @@ Runs = dict[str, Callable[[], object]]
 
 def rows(quick: bool) -> list[dict[str, Any]]:
     """One row a rival; ``ratio`` is how many times faster ours is."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # all of them: parallelism comes from processes
-    with tempfile.TemporaryDirectory() as name:
+    # All of them on one thread: parallelism comes from processes.
+    with one_thread(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         repeated = 1 if quick else REPEATED
         of_whom, sound_s = make_recordings(folder, repeated)
@@ -51,7 +51,6 @@ def rows(quick: bool) -> list[dict[str, Any]]:
         whole_s = alternate(chosen, rounds)
         measured = ["stage"] if quick else list(chosen)
         memory_mb = {path: in_fresh_process(_peak_mb, folder, path) for path in measured}
-    torch.set_num_threads(n_threads)
     of_whom = f"of {of_whom}, one process, one thread"
     what = f"LFBE alone, {sound_s:.0f} s {of_whom}"
     found = [

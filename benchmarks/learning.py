@@ -14,14 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from benchmarks.timing import Report
 from model import checkpoint
 from model.build import MultitaskModel, load_model
 from model.config import TrainConfig
-from model.data import Batch, Loader, split_by_hash, unseen_speakers
+from model.data import Batch, Loader, pretraining_sets
 from model.store import FeatureStore
 from model.tasks import MultitaskTask
 from pipelines.demo.corpora import DemoSize, make_voxceleb2
@@ -71,9 +70,7 @@ def scores(features: Path, run: Path, unseen_share: float) -> Report:
         n_stacked_frames=settings["model"]["n_stacked_frames"],
         cmvn=settings["model"].get("cmvn", "none"),
     )
-    names, unseen = unseen_speakers(store, unseen_share)
-    seen = np.setdiff1d(np.arange(len(store)), unseen)
-    dev = seen[split_by_hash(store.ids[seen], train.dev_fraction)[1]]
+    _, dev, unseen, names = pretraining_sets(store, train.dev_fraction, unseen_share)
     numbers = {speaker: number for number, speaker in enumerate(settings["speakers"])}
     loaders = [Loader(store, rows, train.frames_per_batch, numbers) for rows in (dev, unseen)]
     rows = [("all inputs", *_reached(model, train, loaders))]

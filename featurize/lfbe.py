@@ -5,8 +5,6 @@ million times weaker than its frame is uncertain by about 1e-3.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +14,7 @@ from torch import Tensor
 from torchaudio.compliance import kaldi
 
 from featurize.errors import MediaError, UsageError
+from featurize.threads import one_thread
 
 WINDOWS = ("povey", "hamming", "hanning", "rectangular", "blackman")
 INT16_SCALE = 32768.0  # Kaldi computes on samples in the range of int16
@@ -138,7 +137,7 @@ def lfbe(waveform: np.ndarray, sample_rate_hz: int, config: LfbeConfig | None = 
     if not torch.isfinite(samples.sum()) and not torch.isfinite(samples).all():
         raise MediaError("sound has samples that are not finite")
     features = torch.empty(config.n_frames(len(samples)), config.n_bins)
-    with torch.inference_mode(), _one_thread():
+    with torch.inference_mode(), one_thread():  # blocks are small: more threads gain little
         for first in range(0, len(features), BLOCK_FRAMES):
             block = features[first : first + BLOCK_FRAMES]
             _log_energies(_stretch(samples, first, len(block), config), config, out=block)
@@ -186,20 +185,6 @@ def _log_energies(stretch: Tensor, config: LfbeConfig, out: Tensor) -> None:
         power.sqrt_()
     torch.mm(power.float(), bank, out=out)  # a sum of what is not negative: nothing cancels
     out.clamp_(min=EPSILON).log_()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Matrix products differ in their last bit from one number of threads to another.
-
-    Blocks are small, so that more threads gain little; parallelism comes from processes.
-    """
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 @lru_cache(maxsize=8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from model.heads import (
     speaker_head,
 )
 from model.late_fusion import LateFusion
+from model.run_state import dev_score
 
 FINETUNED = "run.json"  # in the folder of a fine-tuned run, beside its seeds
 
@@ -169,12 +169,7 @@ def weights_folder(run: Path) -> Path:
     finished = sorted(path.parent for path in run.glob(f"seed-*/{DONE}"))
     if not finished:
         raise ModelError(f"{run}: no seed is finished; let `trimodal finetune` end first")
-    return max(finished, key=lambda folder: _dev_score(read_json(folder / DONE).get("best", {})))
-
-
-def _dev_score(line: dict[str, Any]) -> float:
-    defined = [line[name] for name in ("dev_wa", "dev_f1") if line.get(name) is not None]
-    return sum(defined) / len(defined) if defined else -line.get("dev_loss", math.inf)
+    return max(finished, key=lambda folder: dev_score(read_json(folder / DONE).get("best", {})))
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:

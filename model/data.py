@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import chain, islice
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from model.store import FeatureStore
 
 WINDOW_SHARDS = 16  # utterances are shuffled over so many shards: few files open, enough disorder
 LENGTH_JITTER = 0.05  # lengths are blurred so much before sorting, so that batches differ by epoch
+FRAMES_PER_BATCH = 4000  # without gradients: stacked frames, padding included; 25 times 8 s
 N_WORKERS = max(1, min(4, (os.cpu_count() or 2) // 2))  # threads; one feeds a GPU from local disk
 
 Rows = np.ndarray  # (n,) int: rows of a ``FeatureStore``
@@ -160,6 +161,29 @@ def split_by_hash(ids: np.ndarray, dev_fraction: float) -> tuple[Rows, Rows]:
                 f"{dev_fraction}; change dev_fraction or extract more utterances"
             )
     return train, dev
+
+
+class PretrainingSets(NamedTuple):
+    """Utterances to train on, those of dev, and those of ``unseen_speakers``, held out whole."""
+
+    train: Rows
+    dev: Rows
+    unseen: Rows
+    unseen_speakers: list[str]
+
+
+def pretraining_sets(
+    store: FeatureStore, dev_fraction: float, unseen_share: float
+) -> PretrainingSets:
+    """Cuts a corpus: first ``unseen_share`` of its speakers, then of the others' utterances dev.
+
+    Raises:
+        TrainError: a part that is asked for, or what is to be trained on, is empty.
+    """
+    names, unseen = unseen_speakers(store, unseen_share)
+    seen = np.setdiff1d(np.arange(len(store)), unseen)
+    train, dev = (seen[part] for part in split_by_hash(store.ids[seen], dev_fraction))
+    return PretrainingSets(train, dev, unseen, names)
 
 
 def unseen_speakers(store: FeatureStore, share: float) -> tuple[list[str], Rows]:

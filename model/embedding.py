@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import torch
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from featurize.cmvn import apply_cmvn, cmvn_statistics
 from featurize.errors import UsageError
 from model.config import EMOTIONS, MODALITIES, ModalityWeights, encode
-from model.data import Batch
+from model.data import FRAMES_PER_BATCH, Batch, Loader, Rows
 from model.encoder import Encoder
 from model.heads import UNKNOWN_SPEAKER
-from model.store import stack_frames
+from model.store import FeatureStore, stack_frames
 
 
 def encoder_of(network: nn.Module) -> Encoder:
@@ -47,6 +47,22 @@ def weights_for(network: nn.Module, modalities: Collection[str]) -> ModalityWeig
     if audio + video + text == 0:
         raise UsageError(f"the network was trained with {', '.join(modalities)} at weight 0")
     return audio, video, text
+
+
+@torch.no_grad()
+def embed_rows(
+    network: nn.Module,
+    store: FeatureStore,
+    rows: Rows,
+    weights: ModalityWeights,
+    device: torch.device | str,
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Batches of some rows of a store on the device, shortest first, and embeddings (B, T, D)."""
+    encoder = encoder_of(network)
+    if len(rows):
+        for batch in Loader(store, rows, FRAMES_PER_BATCH, speakers={}).in_order():
+            moved = batch.to(device)
+            yield moved, encoder(moved, weights)
 
 
 def embed_utterance(

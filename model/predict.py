@@ -13,11 +13,9 @@ from torch import Tensor, nn
 
 from featurize.errors import TrainError
 from model.config import MODALITIES, InputDims, ModalityWeights
-from model.data import Batch, Loader, labelled_fold
+from model.data import FRAMES_PER_BATCH, Batch, Loader, labelled_fold
 from model.encoder import StandardisedInputs
 from model.store import FeatureStore, audio_frame_width
-
-FRAMES_PER_BATCH = 4000
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,15 @@ class State:
         self.sums, self.counts = {}, {}
 
 
+def dev_score(line: Line) -> float:
+    """How good an epoch of fine-tuning was, from its log line; higher is better.
+
+    The mean of WA and F1, as the paper chooses its best model; less the loss where there are none.
+    """
+    defined = [line[name] for name in ("dev_wa", "dev_f1") if line.get(name) is not None]
+    return sum(defined) / len(defined) if defined else -line.get("dev_loss", math.inf)
+
+
 def random_states(world: World, device: torch.device) -> list[dict[str, Any]]:
     """What each process's next random numbers depend on, by rank."""
     on_gpu = torch.cuda.get_rng_state(device).tolist() if device.type == "cuda" else None

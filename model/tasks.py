@@ -21,6 +21,7 @@ from model.data import Batch, Loader
 from model.heads import UNKNOWN_SPEAKER, emotion_loss, multitask_loss
 from model.metrics import Metric, choose_threshold, weighted_accuracy, weighted_f1
 from model.predict import Predictions, as_predictions, predict_batches
+from model.run_state import dev_score
 from model.world import World
 
 # An emotion that one segment in a thousand shows must not make one segment outweigh all others.
@@ -127,9 +128,7 @@ class EmotionTask:
         }
 
     def score(self, line: dict[str, Any]) -> float:
-        """Mean of weighted accuracy and F1, as the paper chooses its best model."""
-        defined = [line[name] for name in ("dev_wa", "dev_f1") if line[name] is not None]
-        return sum(defined) / len(defined) if defined else -line["dev_loss"]
+        return dev_score(line)
 
 
 def outputs_on_dev(

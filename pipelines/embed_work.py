@@ -7,14 +7,13 @@ whatever the number of processes, and after a kill.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurize.errors import TextError
+from featurize.threads import one_thread
 from pipelines.manifest import Utterance
 from pipelines.runner import Outcome, Unit
 from pipelines.shard_work import Content, each, write_shard
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from model.store import FeatureStore
-
-FRAMES_PER_BATCH = 4000  # stacked audio frames, padding included: 25 utterances of 8 s
 
 
 @dataclass(frozen=True)
@@ -77,23 +74,17 @@ def _embed(
 ) -> dict[str, tuple[np.ndarray, list[str]]]:
     """id -> embeddings and the modalities that they are made of, of those in the store."""
     import numpy as np
-    import torch
 
-    from model.data import Loader
-    from model.embedding import encoder_of, weights_for
+    from model.embedding import embed_rows, weights_for
     from model.heads import masked_mean
 
     rows = np.array([row for u in utterances if (row := _row(store, u.id)) is not None], int)
-    encoder, weights = encoder_of(network), weights_for(network, job.modalities)
+    weights = weights_for(network, job.modalities)
     kept_as = np.float16 if job.encoding == "float16" else np.float32
     found: dict[str, tuple[np.ndarray, list[str]]] = {}
-    batches = Loader(store, rows, FRAMES_PER_BATCH, speakers={}).in_order() if len(rows) else ()
-    for batch in batches:
-        with torch.no_grad():
-            embeddings = encoder(batch.to(job.device), weights)
-            if job.pool == "mean":
-                mask = batch.audio_mask.to(job.device)
-                embeddings = masked_mean(embeddings, mask)[:, None]
+    for batch, embeddings in embed_rows(network, store, rows, weights, job.device):
+        if job.pool == "mean":
+            embeddings = masked_mean(embeddings, batch.audio_mask)[:, None]
         there = {m: getattr(batch, f"{m}_mask").any(dim=1).tolist() for m in job.modalities}
         lengths = batch.audio_mask.sum(dim=1).tolist()
         for i, (name, rows_of_one) in enumerate(zip(batch.ids, embeddings.cpu(), strict=True)):
@@ -118,16 +109,3 @@ def _opened(job: Job) -> tuple[nn.Module, FeatureStore]:
 
     store = FeatureStore(job.features, n_stacked_frames=job.n_stacked_frames, cmvn=job.cmvn)
     return load_model(job.run, job.device), store
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums of matrix products depend on the number of threads; the other cores have processes."""
-    import torch
-
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 
-N_DECODED = (
-    32  # dev or unseen utterances that are spelt out each epoch for the character error rate
-)
+N_DECODED = 32  # utterances that are spelt out each epoch for the character error rate
 
 
 def pretrain(
@@ -75,12 +73,11 @@ def _pretrain(
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """What each of the processes does."""
-    import numpy as np
     import torch
 
     from model import checkpoint
     from model.build import build_multitask
-    from model.data import Loader, split_by_hash, subset, unseen_speakers
+    from model.data import Loader, pretraining_sets, subset
     from model.store import FeatureStore, feature_statistics
     from model.tasks import MultitaskTask
     from model.train import fit
@@ -90,10 +87,8 @@ def _pretrain(
         store = FeatureStore(
             work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn
         )
-        held_out, unseen_set = unseen_speakers(store, unseen)
-        seen = np.setdiff1d(np.arange(len(store)), unseen_set)
-        train_set, dev_set = (
-            seen[part] for part in split_by_hash(store.ids[seen], train.dev_fraction)
+        train_set, dev_set, unseen_set, held_out = pretraining_sets(
+            store, train.dev_fraction, unseen
         )
         train_set = subset(store.ids, train_set, train.train_fraction, train.fraction_seed)
     speakers = [name for name in store.speakers if name not in held_out]

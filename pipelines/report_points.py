@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 N_SPEAKERS, N_PER_SPEAKER = 8, 50
 N_SEGMENTS = 600
-FRAMES_PER_BATCH = 4000
 
 
 @dataclass(frozen=True)
@@ -118,21 +117,16 @@ def _vectors(
 
 def _embed(network: nn.Module, store: FeatureStore, rows: np.ndarray) -> np.ndarray:
     import numpy as np
-    import torch
 
     from model.config import MODALITIES
-    from model.data import Loader
-    from model.embedding import encoder_of, weights_for
+    from model.embedding import embed_rows, weights_for
     from model.heads import masked_mean
     from model.world import choose_device
 
     device = choose_device("auto")
-    encoder = encoder_of(network.to(device))
     weights = weights_for(network, MODALITIES)
     found: dict[str, np.ndarray] = {}
-    for batch in Loader(store, rows, FRAMES_PER_BATCH, speakers={}).in_order():
-        moved = batch.to(device)
-        with torch.no_grad():
-            means = masked_mean(encoder(moved, weights), moved.audio_mask)
+    for batch, embeddings in embed_rows(network.to(device), store, rows, weights, device):
+        means = masked_mean(embeddings, batch.audio_mask)
         found |= dict(zip(batch.ids, means.float().cpu().numpy(), strict=True))
     return np.stack([found[store.id(row)] for row in rows])

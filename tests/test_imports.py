@@ -15,7 +15,9 @@ PARTS_OF_THE_COMMAND_LINE = {
     "pipelines.cli_compare",
     "pipelines.cli_embed",
     "pipelines.cli_exchange",
+    "pipelines.cli_plan",
     "pipelines.cli_store",
+    "pipelines.cli_training",
 }
 COMMAND_LINE = {"pipelines.cli"} | PARTS_OF_THE_COMMAND_LINE
 HEAVY = {

@@ -56,7 +56,8 @@ def planned(
             device = "cuda" if extract.device != "cpu" else "cpu"
             costs.append(measure_pretraining(folder / "features", model, train, device))
             advance(1)
-    others = [utterance for utterance in corpus if utterance not in chosen] or chosen
+    ids = {utterance.id for utterance in chosen}  # their files are in the page cache now
+    others = [utterance for utterance in corpus if utterance.id not in ids] or chosen
     return Planned(
         n_utterances=len(corpus),
         n_shards=workspace.n_shards,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurize.errors import StageError, UsageError
+from featurize.threads import one_thread
 from pipelines.manifest import Utterance, safe_path
 from pipelines.runner import Outcome, Unit
 
@@ -62,18 +63,11 @@ def measure(
     ``decode`` None: the corpus has transcripts, or no model was given. Text needs word vectors.
 
     Raises:
-        UsageError: nothing to decode text from.
         StageError: most of the sample was rejected.
     """
-    import torch
-
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a core a process, as the stages run
-    try:
+    with one_thread():  # a core a process, as the stages run
         for stage, work, unit in _stages(workspace, chosen, folder, decode, extract):
             yield _cost(stage, work, unit, extract)
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 def _stages(

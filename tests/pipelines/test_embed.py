@@ -21,7 +21,6 @@ from featurize.shards import ShardReader
 from model import checkpoint
 from model.build import build_downstream, build_multitask
 from model.config import MODALITIES, InputDims, ModelConfig
-from pipelines.embed_work import one_thread
 
 DIMS = InputDims(audio=200, video=12, text=8)
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,17 +163,6 @@ def test_any_number_of_processes_gives_the_same_bytes(
         options = ["--shards", shards, "--max-reject-share", 1]
         assert trimodal("embed", exchanged.work, run, parts, *options).exit_code == 0
     assert outputs(parts) == outputs(tmp_path / "1")
-
-
-def test_a_process_computes_on_one_thread_and_gives_the_others_back() -> None:
-    n_before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        with one_thread():
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(n_before)
 
 
 @pytest.mark.slow
