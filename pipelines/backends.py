@@ -68,10 +68,11 @@ class Loky:
     jobs: int
 
     def map(self, function: Callable[[Unit], Any], units: Sequence[Unit]) -> Iterator[Any]:
-        from joblib import Parallel, delayed
+        from joblib import Parallel, delayed, parallel_config
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        parallel = Parallel(n_jobs=self.jobs, return_as="generator_unordered", batch_size=1)
+        with parallel_config("loky", initializer=_keep_models):
+            parallel = Parallel(n_jobs=self.jobs, return_as="generator_unordered", batch_size=1)
         try:
             yield from parallel(delayed(function)(unit) for unit in units)
         except (TerminatedWorkerError, MemoryError):
@@ -79,6 +80,16 @@ class Loky:
                 "a worker process died (out of memory, or a crash in a native library); "
                 f"{GO_ON}, with fewer --jobs if memory was short"
             ) from None
+
+
+def _keep_models() -> None:
+    """In a worker: no end for having grown by 300 MB, which is what loading a model does.
+
+    With psutil installed (Dask brings it), loky takes that for a leak; it has no setting.
+    """
+    from joblib.externals.loky import process_executor
+
+    process_executor._USE_PSUTIL = False
 
 
 @dataclass(frozen=True)

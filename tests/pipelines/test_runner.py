@@ -2,6 +2,7 @@
 
 import functools
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -160,3 +161,16 @@ def test_other_settings_than_the_other_shards_are_refused(tmp_path: Path) -> Non
     assert not other.output.exists()
     run([other], work, redo=True)
     assert other.output.exists()
+
+
+kept: list[np.ndarray] = []  # in a worker process, as a model that was loaded
+
+
+def load_a_model(_: object) -> int:
+    kept.append(np.ones(50_000_000))  # 400 MB
+    time.sleep(1.1)  # loky measures once a second
+    return os.getpid()
+
+
+def test_a_worker_that_loads_a_model_is_not_taken_for_a_leak() -> None:
+    assert len(set(Loky(2).map(load_a_model, range(5)))) == 2
