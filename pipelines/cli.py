@@ -156,7 +156,7 @@ def decode(
     \b
     Example: trimodal decode work/voxceleb2 --model exp/librispeech_tdnn
     """
-    from pipelines.decode import DecodeSettings, decode_units, decode_work, model_warnings
+    from pipelines.decode import DecodeSettings, decode_units, decode_work, engine_of
     from pipelines.settings import Settings
     from pipelines.workspace import Workspace
 
@@ -164,8 +164,9 @@ def decode(
     if workspace.is_transcribed:
         raise UsageError(f"{work}: this corpus has transcripts; nothing to decode")
     settings = Settings(preset, config_file).section("decode", DecodeSettings, model=model)
-    units = decode_units(workspace, launch.own_shards(workspace.n_shards, stage), settings)
-    launch.notes(model_warnings(settings))
+    engine = engine_of(settings)
+    units = decode_units(workspace, launch.own_shards(workspace.n_shards, stage), engine)
+    launch.notes(engine.warnings())
     launch.run_data_stage(work, "decode", units, partial(decode_work, settings), stage)
 
 

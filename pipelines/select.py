@@ -150,7 +150,7 @@ def _read_decoded(workspace: Workspace) -> _Decoded:
             continue
         _check_belongs(workspace, number, table)
         for row in table.rows:
-            rows.append((row["id"], row["log_likelihood_per_frame"], len(row["words"])))
+            rows.append((row["id"], row["scores"]["log_likelihood_per_frame"], len(row["words"])))
             shard_of[row["id"]] = number
         tables.append((table.config, table.fingerprint))
     if missing:

@@ -158,7 +158,7 @@ def test_a_model_is_loaded_once_a_worker_not_once_a_shard(
 
 
 def models_loaded() -> int:
-    from pipelines.vosk_decoder import _model
+    from pipelines.decoding.vosk_decoder import _model
 
     return _model.cache_info().misses
 

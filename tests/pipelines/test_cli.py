@@ -85,7 +85,7 @@ def test_a_workspace_that_is_none(trimodal: Trimodal, tmp_path: Path) -> None:
 def test_a_model_without_words(trimodal: Trimodal, tmp_path: Path, tiny_corpora: Path) -> None:
     import shutil
 
-    from pipelines.acoustic_model import DEMO_FOLDER
+    from pipelines.decoding.acoustic_model import DEMO_FOLDER
 
     work = prepared(trimodal, tiny_corpora, tmp_path / "w", "voxceleb2")
     shutil.copytree(DEMO_FOLDER, tmp_path / "model")

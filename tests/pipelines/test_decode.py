@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from featurize.errors import MediaError, ModelError, UsageError
-from pipelines.acoustic_model import DEMO_FOLDER, check_model_dir
-from pipelines.decode import DecodeSettings, decode_shard, decode_units, decode_work
+from pipelines.decode import DecodeSettings, decode_shard, decode_units, decode_work, engine_of
+from pipelines.decoding.acoustic_model import DEMO_FOLDER, check_model_dir
+from pipelines.decoding.vosk_decoder import VoskDecoder
 from pipelines.demo.foreign_sentences import foreign_sentence
 from pipelines.demo.sentences import english_sentence
 from pipelines.demo.sound import spoken
 from pipelines.demo.speakers import random_speaker
 from pipelines.manifest import Utterance, read_table
-from pipelines.vosk_decoder import VoskDecoder
 from pipelines.workspace import Workspace, create
 
 SAMPLE_RATE_HZ = 16000
@@ -61,10 +61,13 @@ def test_english_scores_above_other_languages(decoder: VoskDecoder) -> None:
     from sklearn.metrics import roc_auc_score
 
     n_each = 30
-    english = [decoder.decode(speech("en", i)).log_likelihood_per_frame for i in range(n_each)]
+    english = [
+        decoder.decode(speech("en", i)).scores["log_likelihood_per_frame"] for i in range(n_each)
+    ]
     for language in ("de", "fr", "es"):
         other = [
-            decoder.decode(speech(language, i)).log_likelihood_per_frame for i in range(n_each)
+            decoder.decode(speech(language, i)).scores["log_likelihood_per_frame"]
+            for i in range(n_each)
         ]
         labels = [1] * n_each + [0] * n_each
         assert roc_auc_score(labels, english + other) > 0.9, language
@@ -113,7 +116,7 @@ def test_likelihood_and_words_agree_with_plain_vosk(
         plain.AcceptWaveform(np.rint(samples * 32768).astype("<i2").tobytes())
         best = json.loads(plain.FinalResult())["alternatives"][0]
         assert decoded.text == best["text"]
-        total = decoded.log_likelihood_per_frame * decoded.n_frames
+        total = decoded.scores["log_likelihood_per_frame"] * decoded.n_frames
         assert total == pytest.approx(best["confidence"], abs=1e-4)
         starts = [start_s for _, start_s, _, _ in decoded.words]
         assert starts == pytest.approx([word["start"] for word in best["result"]], abs=1e-6)
@@ -170,7 +173,7 @@ def test_too_little_sound_is_refused(decoder: VoskDecoder, n_samples: int) -> No
 def test_silence_has_no_word_and_a_score(decoder: VoskDecoder) -> None:
     decoded = decoder.decode(np.zeros(SAMPLE_RATE_HZ, np.float32))
     assert decoded.words == [] and decoded.text == "" and decoded.n_frames == 33
-    assert decoded.log_likelihood_per_frame != 1 / 33
+    assert decoded.scores["log_likelihood_per_frame"] != 1 / 33
 
 
 def test_missing_silence_phones_do_abort_libvosk(tmp_path: Path) -> None:
@@ -211,11 +214,11 @@ def test_shard_rejects_what_cannot_be_decoded(tmp_path: Path, clips: list[np.nda
             utterance("a/again", "a/good.wav"),
         ],
         tmp_path,
-        DEMO,
+        engine_of(DEMO),
     )
     assert [row["id"] for row in rows] == ["a/good", "a/again"]
     assert {**rows[0], "id": ""} == {**rows[1], "id": ""}
-    assert set(rows[0]) == {"id", "text", "words", "log_likelihood_per_frame", "n_frames"}
+    assert set(rows[0]) == {"id", "text", "words", "n_frames", "scores"}
     assert {reject.stage for reject in rejects} == {"decode"}
     reasons = {reject.id: reject.reason for reject in rejects}
     assert set(reasons) == {"a/short", "a/broken", "a/none", "a/outside"}
@@ -228,7 +231,7 @@ def test_a_cut_is_decoded_like_a_file_of_its_own(tmp_path: Path, clips: list[np.
     write_wav(tmp_path / "second.wav", clips[1])
     start_s = len(clips[0]) / SAMPLE_RATE_HZ
     cut = utterance("cut", "both.wav", start_s=start_s, end_s=start_s + len(clips[1]) / 16000)
-    rows, _ = decode_shard([cut, utterance("second", "second.wav")], tmp_path, DEMO)
+    rows, _ = decode_shard([cut, utterance("second", "second.wav")], tmp_path, engine_of(DEMO))
     assert {**rows[0], "id": ""} == {**rows[1], "id": ""}
 
 
@@ -238,7 +241,7 @@ def test_units_write_the_same_bytes_every_time(tmp_path: Path, clips: list[np.nd
     utterances = [utterance(str(index), f"{index}.wav") for index in range(3)]
     work = tmp_path / "work"
     create(work, "x", tmp_path / "corpus", utterances, [], shard_size=2, seed=0, settings={})
-    units = decode_units(Workspace(work), range(2), DEMO)
+    units = decode_units(Workspace(work), range(2), engine_of(DEMO))
     written = []
     for _ in range(2):
         assert [decode_work(DEMO, unit).n_done for unit in units] == [2, 1]
@@ -256,7 +259,8 @@ def test_fingerprint_follows_the_model(tmp_path: Path, clips: list[np.ndarray]) 
     create(work, "x", tmp_path / "corpus", only, [], shard_size=2, seed=0, settings={})
 
     def made(model: Path) -> str:
-        return decode_units(Workspace(work), [0], DecodeSettings(str(model)))[0].fingerprint
+        engine = engine_of(DecodeSettings(str(model)))
+        return decode_units(Workspace(work), [0], engine)[0].fingerprint
 
     copy = Path(shutil.copytree(DEMO_FOLDER, tmp_path / "renamed"))
     assert made(copy) == made(DEMO_FOLDER)
@@ -267,7 +271,7 @@ def test_fingerprint_follows_the_model(tmp_path: Path, clips: list[np.ndarray]) 
 
 def test_no_model_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--model"):
-        decode_shard([], tmp_path, DecodeSettings())
+        engine_of(DecodeSettings())
 
 
 def test_a_published_model_with_ivectors_decodes(shared_data: Path) -> None:

@@ -181,7 +181,7 @@ def work(tmp_path: Path) -> Path:
                 "id": u.id,
                 "text": "",
                 "words": [["yes", 0.0, 0.1, 1.0]] if u.id != "f" else [],
-                "log_likelihood_per_frame": scores[u.id],
+                "scores": {"log_likelihood_per_frame": scores[u.id]},
                 "n_frames": 5,
             }
             for u in workspace.shard(number)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.acoustic_model import DEMO_FOLDER
+from pipelines.decoding.acoustic_model import DEMO_FOLDER
 from pipelines.status import workspace_status
 
 

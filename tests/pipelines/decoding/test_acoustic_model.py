@@ -9,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurize.errors import ModelError
-from pipelines.acoustic_model import (
+from pipelines.decoding.acoustic_model import (
     DEMO_FOLDER,
     AcousticModelInfo,
     check_model_dir,
     model_digest,
-    model_folder,
 )
-from pipelines.acoustic_model_files import fst_header, read_config
+from pipelines.decoding.acoustic_model_files import fst_header, read_config
 
 CHAIN_NETWORK = b"\0B<TransitionModel> ...<Nnet3> \ninput-node name=ivector dim=100\n" + (
     b"input-node name=input dim=40\n<NumComponents> "
@@ -44,7 +43,7 @@ def flat(model: Path) -> Path:
 
 
 def test_the_shipped_model_is_described() -> None:
-    info = check_model_dir(model_folder("demo"))
+    info = check_model_dir(DEMO_FOLDER)
     assert (info.sample_rate_hz, info.dither, info.has_ivectors) == (16000, 0, False)
     assert (info.frame_length_s, info.frame_shift_s, info.snip_edges) == (0.025, 0.01, True)
     assert info.warnings == ()

@@ -10,12 +10,12 @@ import ctypes
 import functools
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.errors import MediaError, ModelError
-from pipelines.acoustic_model import check_model_dir
+from pipelines.decoding.acoustic_model import check_model_dir
+from pipelines.decoding.engine import Decoded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,20 +37,6 @@ NOTHING_DECODED = [{"text": "", "confidence": 1.0}]  # libvosk's answer when it 
 _NO_WORD = re.compile(r"<.*>|\[.*\]|\(.*\)|!.*")  # <UNK>, [noise], !SIL: symbols that are not words
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """What was heard. ``words`` holds (word, start_s, end_s, confidence), in order.
-
-    Confidence is the word's posterior among the ``N_BEST`` best paths (best path with the same
-    word at an overlapping time); ``n_frames`` counts frames after the model's subsampling.
-    """
-
-    text: str
-    words: list[tuple[str, float, float, float]]
-    log_likelihood_per_frame: float
-    n_frames: int
-
-
 class VoskDecoder:
     """Decodes whole utterances with a model directory; the model is loaded once a process.
 
@@ -69,6 +55,9 @@ class VoskDecoder:
     def decode(self, samples: "np.ndarray") -> Decoded:
         """Decodes float32 (n_samples,) in [-1, 1), at ``info.sample_rate_hz``.
 
+        A word's confidence is its posterior among the ``N_BEST`` best paths: those with the same
+        word at an overlapping time.
+
         Raises MediaError when that is too short to decode, or the decoder fails on it.
         """
         rate = self.info.sample_rate_hz
@@ -86,8 +75,8 @@ class VoskDecoder:
             for word, confidence in _with_posteriors(alternatives)
             if not _NO_WORD.fullmatch(word["word"])
         ]
-        text = " ".join(word for word, *_ in words)
-        return Decoded(text, words, alternatives[0]["confidence"] / n_frames, n_frames)
+        likelihood = alternatives[0]["confidence"] / n_frames
+        return Decoded(words, n_frames, {"log_likelihood_per_frame": likelihood})
 
     def _alternatives(self, samples: "np.ndarray") -> list[dict[str, Any]]:
         if self.info.dither > 0:

@@ -15,10 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featurize.errors import ModelError
-from pipelines.acoustic_model_files import KaldiConfig, fst_header, network_inputs, read_config
+from pipelines.decoding.acoustic_model_files import (
+    KaldiConfig,
+    fst_header,
+    network_inputs,
+    read_config,
+)
 
 DEMO_MODEL = "demo"
-DEMO_FOLDER = Path(__file__).parent / "demo" / "tdnn"
+DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "tdnn"
 
 IVECTOR_FILES = (
     "final.ie",
@@ -84,11 +89,6 @@ class AcousticModelInfo:
         else:
             n_frames = 0 if n_samples < window else (n_samples - window) // shift + 1
         return -(-n_frames // self.frame_subsampling_factor)
-
-
-def model_folder(name: str) -> Path:
-    """The folder of a model given by path, or of the shipped one given as ``demo``."""
-    return DEMO_FOLDER if name == DEMO_MODEL else Path(name)
 
 
 def check_model_dir(path: Path) -> AcousticModelInfo:

@@ -1,0 +1,68 @@
+"""The engine ``vosk``: Kaldi's online nnet3 decoder as packed in libvosk, one sound at a time."""
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from featurize.errors import MediaError, TrimodalError
+from pipelines.decoding.acoustic_model import (
+    DEMO_FOLDER,
+    DEMO_MODEL,
+    check_model_dir,
+    model_digest,
+)
+from pipelines.decoding.engine import Decoded
+from pipelines.decoding.vosk_decoder import LIKELIHOOD_DEFINITION, VoskDecoder
+from pipelines.manifest import Utterance, safe_path
+
+
+class VoskEngine:
+    """Decodes with a Kaldi or Vosk model directory; ``demo`` is the shipped one.
+
+    Raises:
+        ModelError: the directory cannot be used.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.info = check_model_dir(DEMO_FOLDER if model == DEMO_MODEL else Path(model))
+
+    def config(self) -> dict[str, Any]:
+        """The model counts by content: moving it changes nothing."""
+        is_demo = self.model == DEMO_MODEL
+        return {
+            "model_name": DEMO_MODEL if is_demo else self.info.path.resolve().name,
+            "model_digest": model_digest(self.info),
+            "engine": f"vosk {version('vosk')}",
+            "likelihood": LIKELIHOOD_DEFINITION,
+        }
+
+    def warnings(self) -> tuple[str, ...]:
+        toy = ("the demo model reads synthesised speech only; for people, give --model DIR",)
+        return (toy if self.model == DEMO_MODEL else ()) + self.info.warnings
+
+    def decode(
+        self, utterances: Sequence[Utterance], root: Path
+    ) -> Iterator[tuple[Utterance, Decoded | TrimodalError | OSError]]:
+        decoder = VoskDecoder(self.info.path)
+        for utterance in utterances:
+            try:
+                found: Decoded | TrimodalError | OSError = self._one(decoder, utterance, root)
+            except (TrimodalError, OSError) as error:
+                found = error
+            yield utterance, found
+
+    def _one(self, decoder: VoskDecoder, utterance: Utterance, root: Path) -> Decoded:
+        from featurize.media import read_audio
+
+        if utterance.audio is None:
+            raise MediaError("no audio file")
+        return decoder.decode(
+            read_audio(
+                safe_path(Path(root), utterance.audio),
+                start_s=utterance.start_s,
+                end_s=utterance.end_s,
+                sample_rate_hz=self.info.sample_rate_hz,
+            )
+        )
