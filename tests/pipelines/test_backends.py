@@ -232,3 +232,31 @@ def test_options_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> 
     assert backend_of(settings()) == Dask("tcp://b:2")
     assert backend_of(settings(backend="loky", jobs=3), 7) == Loky(3)
     assert backend_of(settings(backend="loky"), 7) == Loky(7)
+
+
+ALLOCATING = """
+import resource
+import numpy as np
+from pipelines.backends import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        np.ones(1_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with_dasks_setting = faults()
+keep_freed_memory()
+print(with_dasks_setting, faults())
+"""
+
+
+def test_a_dask_worker_does_not_map_its_arrays_anew_each_time() -> None:
+    from dask import config
+
+    nanny = config.get("distributed.nanny.pre-spawn-environ")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **{k: str(nanny[k]) for k in nanny}}
+    words = [sys.executable, "-c", ALLOCATING]
+    printed = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
+    before, after = map(int, printed.stdout.split())
+    assert after < before / 3
