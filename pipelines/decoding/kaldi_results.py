@@ -1,0 +1,78 @@
+"""From the files that Kaldi's programs left in a scratch folder to what was heard."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from featurize.errors import ModelError
+from pipelines.decoding.engine import Decoded, Word
+from pipelines.decoding.kaldi_jobs import Ran
+from pipelines.decoding.kaldi_logs import scores
+from pipelines.decoding.vosk_decoder import NO_WORD
+
+_CtmRow = tuple[float, float, str, float]  # start and length in s, word's number, posterior
+
+
+def results(
+    folder: Path, ran: list[Ran], words_txt: Path, durations_s: Mapping[str, float]
+) -> dict[str, Decoded]:
+    """What was heard in each utterance of ``durations_s`` that got as far as a best path.
+
+    Raises:
+        ModelError: the words' numbers are not those of ``words_txt``.
+    """
+    costs = next((step.log for step in ran if step.program == "lattice-best-path"), "")
+    times, posteriors = _ctm(folder / "words.ctm"), _ctm(folder / "posteriors.ctm")
+    symbols = _symbols(words_txt)
+    found = {}
+    for line in costs.splitlines():
+        for _, key, likelihood, n_frames in scores(line):
+            rows = _with_posteriors(times[key], posteriors[key])
+            words = _words(rows, symbols, words_txt, durations_s[key])
+            found[key] = Decoded(words, n_frames, {"log_likelihood_per_frame": likelihood})
+    return found
+
+
+def _ctm(path: Path) -> dict[str, list[_CtmRow]]:
+    rows: dict[str, list[_CtmRow]] = defaultdict(list)
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        key, _, start, length, number, *posterior = line.split()
+        rows[key].append(
+            (float(start), float(length), number, float(posterior[0] if posterior else 1))
+        )
+    return rows
+
+
+def _with_posteriors(times: list[_CtmRow], posteriors: list[_CtmRow]) -> list[_CtmRow]:
+    """The timed words, each with the posterior of the same word in the other list.
+
+    Both come from the same best path; the aligned one may lack a last word that was cut off.
+    """
+    left = iter(posteriors)
+    rows = []
+    for start, length, number, unknown in times:
+        same = next((other for other in left if other[2] == number), None)
+        rows.append((start, length, number, same[3] if same else unknown))
+    return rows
+
+
+def _words(
+    rows: list[_CtmRow], symbols: Mapping[str, str], words_txt: Path, duration_s: float
+) -> list[Word]:
+    words = []
+    for start, length, number, posterior in rows:
+        if number not in symbols:
+            raise ModelError(f"{words_txt}: has no word {number}; copy it from the graph's folder")
+        if not NO_WORD.fullmatch(symbols[number]):
+            begin_s, end_s = (round(min(t, duration_s), 4) for t in (start, start + length))
+            words.append((symbols[number], begin_s, end_s, min(posterior, 1.0)))
+    return words
+
+
+@lru_cache(maxsize=1)
+def _symbols(words_txt: Path) -> dict[str, str]:
+    """Words by their numbers, as written in words.txt: ``word number`` a line."""
+    lines = words_txt.read_text(encoding="utf-8").splitlines()
+    pairs = (line.split() for line in lines)
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
