@@ -32,19 +32,20 @@ class KaldiPrograms:
 
     def program(self, name: str) -> Path:
         """Path of a compiled program. Raises ModelError when there is none."""
-        folders = [] if self.root is None else [self.root / "bin", *self.root.glob("src/*bin")]
-        return self._found(name, folders, "build Kaldi (https://kaldi-asr.org)")
+        if self.root is None:
+            return self._found(name, [], "build Kaldi (https://kaldi-asr.org)")
+        folders = [self.root / "bin", *self.root.glob("src/*bin")]
+        return self._found(name, folders, "build all of Kaldi (make -C src)", on_path=False)
 
     def launcher(self, name: str) -> Path:
         """Path of run.pl, queue.pl, slurm.pl ... Raises ModelError when there is none."""
-        folders = [Path.cwd() / folder for folder in ("utils", "utils/parallel")]
-        folders += [] if self.root is None else [self.root / folder for folder in _LAUNCHERS]
+        bases = [Path.cwd(), *([] if self.root is None else [self.root])]
+        folders = [base / folder for base in bases for folder in _LAUNCHERS]
         return self._found(name, folders, "it comes with Kaldi in egs/wsj/s5/utils")
 
-    def _found(self, name: str, folders: list[Path], remedy: str) -> Path:
-        on_path = os.environ.get("PATH", "") if self.root is None or not folders else ""
-        places = os.pathsep.join([*map(str, folders), *filter(None, [on_path])])
-        found = shutil.which(name, path=places)
+    def _found(self, name: str, folders: list[Path], remedy: str, *, on_path: bool = True) -> Path:
+        places = [*map(str, folders), *([os.environ.get("PATH", "")] if on_path else [])]
+        found = shutil.which(name, path=os.pathsep.join(places))
         if found is None:
             where = "on the PATH" if self.root is None else f"below {self.root}"
             raise ModelError(

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 from featurize.errors import ModelError
@@ -10,26 +9,27 @@ from pipelines.decoding.engine import Decoded, Word
 from pipelines.decoding.kaldi_jobs import Ran
 from pipelines.decoding.kaldi_logs import scores
 from pipelines.decoding.vosk_decoder import NO_WORD
+from pipelines.decoding.word_symbols import word_symbols
 
 _CtmRow = tuple[float, float, str, float]  # start and length in s, word's number, posterior
 
 
 def results(
-    folder: Path, ran: list[Ran], words_txt: Path, durations_s: Mapping[str, float]
+    folder: Path, ran: list[Ran], words_of: Path, durations_s: Mapping[str, float]
 ) -> dict[str, Decoded]:
     """What was heard in each utterance of ``durations_s`` that got as far as a best path.
 
     Raises:
-        ModelError: the words' numbers are not those of ``words_txt``.
+        ModelError: the words' numbers are not those of ``words_of``.
     """
     costs = next((step.log for step in ran if step.program == "lattice-best-path"), "")
     times, posteriors = _ctm(folder / "words.ctm"), _ctm(folder / "posteriors.ctm")
-    symbols = _symbols(words_txt)
+    symbols = word_symbols(words_of)
     found = {}
     for line in costs.splitlines():
         for _, key, likelihood, n_frames in scores(line):
             rows = _with_posteriors(times[key], posteriors[key])
-            words = _words(rows, symbols, words_txt, durations_s[key])
+            words = _words(rows, symbols, words_of, durations_s[key])
             found[key] = Decoded(words, n_frames, {"log_likelihood_per_frame": likelihood})
     return found
 
@@ -58,21 +58,15 @@ def _with_posteriors(times: list[_CtmRow], posteriors: list[_CtmRow]) -> list[_C
 
 
 def _words(
-    rows: list[_CtmRow], symbols: Mapping[str, str], words_txt: Path, duration_s: float
+    rows: list[_CtmRow], symbols: Mapping[str, str], words_of: Path, duration_s: float
 ) -> list[Word]:
     words = []
     for start, length, number, posterior in rows:
         if number not in symbols:
-            raise ModelError(f"{words_txt}: has no word {number}; copy it from the graph's folder")
+            raise ModelError(
+                f"{words_of}: has no word {number}; copy the graph and its words again"
+            )
         if not NO_WORD.fullmatch(symbols[number]):
             begin_s, end_s = (round(min(t, duration_s), 4) for t in (start, start + length))
             words.append((symbols[number], begin_s, end_s, min(posterior, 1.0)))
     return words
-
-
-@lru_cache(maxsize=1)
-def _symbols(words_txt: Path) -> dict[str, str]:
-    """Words by their numbers, as written in words.txt: ``word number`` a line."""
-    lines = words_txt.read_text(encoding="utf-8").splitlines()
-    pairs = (line.split() for line in lines)
-    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}

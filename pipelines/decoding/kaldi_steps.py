@@ -51,7 +51,7 @@ class KaldiModel:
     program: str
     takes_ivectors: bool
     options: dict[str, str]
-    words_txt: Path
+    words: Path  # the file that says which number is which word
 
     @classmethod
     def of(cls, info: AcousticModelInfo, program: str) -> "KaldiModel":
@@ -67,15 +67,13 @@ class KaldiModel:
                 )
             program = LOOKAHEAD
         conf = info.path / "conf/model.conf"
-        words_txt = info.path / ("graph/words.txt" if conf.is_file() else "words.txt")
-        if not words_txt.is_file():
-            raise ModelError(f"{info.path}: no {words_txt.name}, which Kaldi's programs need")
+        words = _file(info, "words.txt") or _file(info, "HCLG.fst") or _file(info, "Gr.fst")
         return cls(
             info=info,
             program=program,
             takes_ivectors=network_inputs(info.path / str(_file(info, "final.mdl")))[1] is not None,
             options=read_config(conf).options if conf.is_file() else _FLAT_OPTIONS,
-            words_txt=words_txt,
+            words=info.path / str(words),
         )
 
     @property

@@ -108,6 +108,7 @@ def test_a_launcher_is_found_on_the_path_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path, "run.pl", "exit")
+    monkeypatch.delenv("KALDI_ROOT", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert KaldiPrograms.of(None).launcher("run.pl") == tmp_path / "bin/run.pl"
 
