@@ -50,11 +50,9 @@ def decode(
 
     \b
     Example: trimodal decode work/voxceleb2 --model exp/librispeech_tdnn
-    With your Kaldi, here or on a cluster:
-      trimodal decode work/voxceleb2 --engine kaldi --model exp/librispeech_tdnn \\
-        --kaldi-root ~/kaldi --kaldi-cmd "queue.pl --mem 4G"
-    With transcripts that you have:
-      trimodal decode work/voxceleb2 --engine import --decoded exp/tdnn/decode_voxceleb2
+    Example: trimodal decode work/voxceleb2 --engine kaldi --model exp/librispeech_tdnn \\
+               --kaldi-root ~/kaldi --kaldi-cmd "queue.pl --mem 4G"
+    Example: trimodal decode work/voxceleb2 --engine import --decoded exp/decode_voxceleb2
     """
     from pipelines.decode import DecodeSettings, decode_units, decode_work, engine_of, notes_of
     from pipelines.settings import Settings

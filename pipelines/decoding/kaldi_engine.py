@@ -5,7 +5,7 @@ import tempfile
 import wave
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from featurize.errors import MediaError, ModelError, TrimodalError, UsageError
 from pipelines.decoding.acoustic_model import (
@@ -22,6 +22,9 @@ from pipelines.decoding.kaldi_results import results
 from pipelines.decoding.kaldi_steps import DEFAULT_PROGRAM, PROGRAMS, KaldiModel
 from pipelines.decoding.vosk_decoder import LIKELIHOOD_DEFINITION, SHORTEST_S, as_int16
 from pipelines.manifest import Utterance, safe_path
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _PROBE, _PROBE_S = "probe", 1.0
 _Found = Decoded | TrimodalError | OSError
@@ -93,6 +96,7 @@ class KaldiEngine:
     def decode(
         self, utterances: Sequence[Utterance], root: Path
     ) -> Iterator[tuple[Utterance, _Found]]:
+        rate_hz = self.model.info.sample_rate_hz
         with tempfile.TemporaryDirectory(prefix="trimodal-kaldi-") as scratch:
             sounds = Path(scratch) / "wav"
             sounds.mkdir()
@@ -100,15 +104,18 @@ class KaldiEngine:
             durations_s: dict[str, float] = {}
             for number, utterance in enumerate(utterances):
                 try:
-                    durations_s[_key(number)] = self._write(sounds, number, utterance, root)
+                    samples = self._sound(utterance, root)
                 except (TrimodalError, OSError) as error:
                     found[number] = error
+                    continue
+                _write_wav(sounds / f"{_key(number)}.wav", samples.tobytes(), rate_hz)
+                durations_s[_key(number)] = len(samples) / rate_hz
             heard = self._heard(Path(scratch), durations_s)
         for number, utterance in enumerate(utterances):
             yield utterance, found[number] if number in found else heard[_key(number)]
 
-    def _write(self, sounds: Path, number: int, utterance: Utterance, root: Path) -> float:
-        """Writes an utterance's sound as WAV; returns its seconds."""
+    def _sound(self, utterance: Utterance, root: Path) -> "np.ndarray":
+        """int16 (n_samples,) of an utterance. Raises MediaError when it cannot be decoded."""
         from featurize.media import read_audio
 
         if utterance.audio is None:
@@ -123,8 +130,7 @@ class KaldiEngine:
         duration_s = len(samples) / rate_hz
         if duration_s < SHORTEST_S:
             raise MediaError(f"only {duration_s:.3f} s of sound, too short to decode")
-        _write_wav(sounds / f"{_key(number)}.wav", as_int16(samples).tobytes(), rate_hz)
-        return duration_s
+        return as_int16(samples)
 
     def _heard(self, scratch: Path, durations_s: Mapping[str, float]) -> dict[str, _Found]:
         """What was heard in the sounds of ``scratch``; halves them where a program dies.

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from math import nan
 from pathlib import Path
 
 from featurize.errors import ModelError
@@ -38,23 +39,23 @@ def _ctm(path: Path) -> dict[str, list[_CtmRow]]:
     rows: dict[str, list[_CtmRow]] = defaultdict(list)
     for line in path.read_text().splitlines() if path.is_file() else ():
         key, _, start, length, number, *posterior = line.split()
-        rows[key].append(
-            (float(start), float(length), number, float(posterior[0] if posterior else 1))
-        )
+        known = float(posterior[0]) if posterior else nan
+        rows[key].append((float(start), float(length), number, known))
     return rows
 
 
 def _with_posteriors(times: list[_CtmRow], posteriors: list[_CtmRow]) -> list[_CtmRow]:
     """The timed words, each with the posterior of the same word in the other list.
 
-    Both come from the same best path; the aligned one may lack a last word that was cut off.
+    Both are of the same best path. The timed one may lack a last word that was cut off; it is empty
+    where the words could not be aligned, and the other has but approximate times.
     """
     left = iter(posteriors)
     rows = []
     for start, length, number, unknown in times:
         same = next((other for other in left if other[2] == number), None)
         rows.append((start, length, number, same[3] if same else unknown))
-    return rows
+    return rows or posteriors
 
 
 def _words(
