@@ -186,7 +186,7 @@ class KaldiEngine:
             ran = run_steps(folder, self._steps, self._launcher)
             if any(step.is_dead for step in ran):
                 return {}, ran
-            return results(folder, ran, self.model.words, durations_s), ran
+            return results(folder, ran, self.model, durations_s), ran
 
 
 def launcher_of(command: str | None, programs: KaldiPrograms) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from featurize.errors import ModelError
 
 _PLAIN = re.compile(r"[\w./:,=+-]+")
-_COMPLAINT = re.compile(r"^(?:ERROR|ASSERTION_FAILED|WARNING) \(.*?\) (.*)$", re.MULTILINE)
+_COMPLAINT = re.compile(r"^(?:ERROR|ASSERTION_FAILED) \(.*?\) (.*)$", re.MULTILINE)
 NOTHING_DONE = 1  # what Kaldi's programs return when no utterance succeeded
 
 
@@ -78,7 +78,8 @@ def run_steps(folder: Path, steps: Sequence[Step], launcher: Sequence[str]) -> l
     n_ended = next((n for n, step in enumerate(ran) if step.is_dead), len(ran) - 1) + 1
     if ran[0].status is None and not ran[0].log:
         job = _read_log(folder / "log/job.log") + done.stdout + done.stderr
-        raise ModelError(f"{launcher[0]} started nothing: {job.strip()[-300:]}")
+        last = "; ".join(job.strip().splitlines()[-3:])
+        raise ModelError(f"{launcher[0]} started nothing: {last[:500]}")
     return ran[:n_ended]
 
 

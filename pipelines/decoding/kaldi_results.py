@@ -9,6 +9,8 @@ from featurize.errors import ModelError
 from pipelines.decoding.engine import Decoded, Word
 from pipelines.decoding.kaldi_jobs import Ran
 from pipelines.decoding.kaldi_logs import scores
+from pipelines.decoding.kaldi_paths import Arc, best_paths, speech_likelihood
+from pipelines.decoding.kaldi_steps import GRAPH_SCALE, KaldiModel
 from pipelines.decoding.vosk_decoder import NO_WORD
 from pipelines.decoding.word_symbols import word_symbols
 
@@ -16,23 +18,41 @@ _CtmRow = tuple[float, float, str, float]  # start and length in s, word's numbe
 
 
 def results(
-    folder: Path, ran: list[Ran], words_of: Path, durations_s: Mapping[str, float]
+    folder: Path, ran: list[Ran], model: KaldiModel, durations_s: Mapping[str, float]
 ) -> dict[str, Decoded]:
     """What was heard in each utterance of ``durations_s`` that got as far as a best path.
 
     Raises:
-        ModelError: the words' numbers are not those of ``words_of``.
+        ModelError: the words' numbers are not those of the model.
     """
     costs = next((step.log for step in ran if step.program == "lattice-best-path"), "")
     times, posteriors = _ctm(folder / "words.ctm"), _ctm(folder / "posteriors.ctm")
-    symbols = word_symbols(words_of)
+    paths = dict(best_paths(folder / "path.txt"))
+    symbols = word_symbols(model.words)
     found = {}
     for line in costs.splitlines():
         for _, key, likelihood, n_frames in scores(line):
             rows = _with_posteriors(times[key], posteriors[key])
-            words = _words(rows, symbols, words_of, durations_s[key])
-            found[key] = Decoded(words, n_frames, {"log_likelihood_per_frame": likelihood})
+            measured = {"log_likelihood_per_frame": likelihood}
+            speech = _speech_likelihood(times[key], paths.get(key, []), n_frames, model)
+            if speech is not None:
+                measured["log_likelihood_per_speech_frame"] = speech
+            words = _words(rows, symbols, model.words, durations_s[key])
+            found[key] = Decoded(words, n_frames, measured)
     return found
+
+
+def _speech_likelihood(
+    times: list[_CtmRow], path: list[Arc], n_frames: int, model: KaldiModel
+) -> float | None:
+    """Over the frames of words alone; None where it is not known which frames those are."""
+    if not model.has_word_boundaries or sum(arc.n_frames for arc in path) != n_frames:
+        return None
+    is_speech = [False] * n_frames
+    for start_s, length_s, _, _ in times:
+        first, stop = (round(t / model.frame_s) for t in (start_s, start_s + length_s))
+        is_speech[first:stop] = [True] * (min(stop, n_frames) - first)
+    return speech_likelihood(path, is_speech, model.info.acoustic_scale, GRAPH_SCALE)
 
 
 def _ctm(path: Path) -> dict[str, list[_CtmRow]]:
@@ -59,13 +79,13 @@ def _with_posteriors(times: list[_CtmRow], posteriors: list[_CtmRow]) -> list[_C
 
 
 def _words(
-    rows: list[_CtmRow], symbols: Mapping[str, str], words_of: Path, duration_s: float
+    rows: list[_CtmRow], symbols: Mapping[str, str], words_file: Path, duration_s: float
 ) -> list[Word]:
     words = []
     for start, length, number, posterior in rows:
         if number not in symbols:
             raise ModelError(
-                f"{words_of}: has no word {number}; copy the graph and its words again"
+                f"{words_file}: has no word {number}; copy the graph and its words again"
             )
         if not NO_WORD.fullmatch(symbols[number]):
             begin_s, end_s = (round(min(t, duration_s), 4) for t in (start, start + length))

@@ -41,6 +41,9 @@ _UNSUPPORTED = {
     "global_cmvn.stats": "normalisation of the network's features is",
 }
 _IVECTOR_PERIOD = 10
+# Determinisation moves the costs of frames to the beginnings of words; it is done afterwards.
+_RAW_LATTICES = {"phone-determinize": "false", "word-determinize": "false"}
+KALDI_LATTICE_BEAM = "10"  # LatticeFasterDecoderConfig's default
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,15 @@ class KaldiModel:
         """Seconds from one decoded frame to the next."""
         return self.info.frame_subsampling_factor * self.info.frame_shift_s
 
+    @property
+    def has_word_boundaries(self) -> bool:
+        """Whether words can be aligned: which phones begin and end them is known."""
+        return _file(self.info, "word_boundary.int") is not None
+
     def conf_files(self) -> dict[str, str]:
         """Names and contents of the configuration files that the steps read."""
         search = {k: v for k, v in self.options.items() if not k.startswith("endpoint.")}
+        search |= _RAW_LATTICES
         files = {"search.conf": search}
         if self.takes_ivectors:
             paths = {k: f"model/ivector/{v}" for k, v in _IVECTOR_OPTIONS.items()}
@@ -111,7 +120,7 @@ class KaldiModel:
             )
             options.append("--online-ivectors=ark,s,cs:ivectors.ark")
             options.append(f"--online-ivector-period={_IVECTOR_PERIOD}")
-        sets = ["ark,s,cs:feats.ark", "ark:lattices.ark"]
+        sets = ["ark,s,cs:feats.ark", "ark:raw.ark"]
         graph = ["HCLG.fst"]
         if self.program == LOOKAHEAD:
             graph = ["HCLr.fst", "Gr.fst", "disambig_tid.int"]
@@ -131,31 +140,34 @@ class KaldiModel:
                 f"{weighting}-phones={self.options['endpoint.silence-phones']}",
             ]
         names = [f"model/{_file(self.info, name)}" for name in ("final.mdl", "HCLG.fst")]
-        sets = ["ark:spk2utt", "scp:wav.scp", "ark:lattices.ark"]
+        sets = ["ark:spk2utt", "scp:wav.scp", "ark:raw.ark"]
         return [Step(ONLINE, [*options, *names, *sets])]
 
     def _after(self) -> list[Step]:
-        """Cost, best path, its words' times, and the posteriors of all words of the lattice."""
-        scales = [f"--acoustic-scale={self.info.acoustic_scale:g}", f"--lm-scale={GRAPH_SCALE}"]
+        """Costs, the best path with its frames, its words' times, the posteriors of all words."""
+        scale = f"--acoustic-scale={self.info.acoustic_scale:g}"
+        scales = [scale, f"--lm-scale={GRAPH_SCALE}"]
         shift = f"--frame-shift={self.frame_s:g}"
+        mdl = f"model/{_file(self.info, 'final.mdl')}"
+        prune = [scale, f"--beam={self.options.get('lattice-beam', KALDI_LATTICE_BEAM)}", mdl]
         best = "best.ark"
         steps = [
+            Step("lattice-1best", [*scales, "ark:raw.ark", "ark:path.ark"]),
+            Step("lattice-copy", ["ark:path.ark", "ark,t:path.txt"]),
+            Step("lattice-determinize-phone-pruned", [*prune, "ark:raw.ark", "ark:lattices.ark"]),
             Step("lattice-best-path", [*scales, "ark:lattices.ark"]),
             Step("lattice-1best", [*scales, "ark:lattices.ark", f"ark:{best}"]),
         ]
-        mdl = f"model/{_file(self.info, 'final.mdl')}"
         if boundary := _file(self.info, "word_boundary.int"):
             sets = [f"ark:{best}", "ark:aligned.ark"]
             steps.append(Step("lattice-align-words", [f"model/{boundary}", mdl, *sets]))
             best = "aligned.ark"
         precise = ["--decode-mbr=false", "--confidence-digits=4"]
+        sets = ["ark:lattices.ark", "posteriors.ctm"]
         return [
             *steps,
             Step("nbest-to-ctm", [shift, "--precision=4", f"ark:{best}", "words.ctm"]),
-            Step(
-                "lattice-to-ctm-conf",
-                [*scales, shift, *precise, "ark:lattices.ark", "posteriors.ctm"],
-            ),
+            Step("lattice-to-ctm-conf", [*scales, shift, *precise, *sets]),
         ]
 
 

@@ -41,8 +41,8 @@ def decoded(engine: KaldiEngine | VoskEngine, utterances: list[Utterance], root:
     return [found for _, found in engine.decode(utterances, root)]
 
 
-def with_killer(kaldi_root: Path, folder: Path, keys: tuple[str, ...]) -> Path:
-    """A Kaldi whose decoder dies of SIGSEGV as soon as it is given one of some sounds."""
+def spoilt(kaldi_root: Path, folder: Path, first: str) -> Path:
+    """A Kaldi whose online decoder runs some shell commands first."""
     (folder / "bin").mkdir(parents=True)
     for name in {
         step.program for p in PROGRAMS for step in KaldiEngine("demo", program=p).model.steps()
@@ -50,10 +50,7 @@ def with_killer(kaldi_root: Path, folder: Path, keys: tuple[str, ...]) -> Path:
         (folder / "bin" / name).symlink_to(KaldiPrograms.of(str(kaldi_root)).program(name))
     real = (folder / "bin" / ONLINE).resolve()
     (folder / "bin" / ONLINE).unlink()
-    given = f"grep -qE '^({'|'.join(keys)}) ' wav.scp"
-    (folder / "bin" / ONLINE).write_text(
-        f"#!/bin/bash\n{given} && kill -SEGV $$\nexec '{real}' \"$@\"\n"
-    )
+    (folder / "bin" / ONLINE).write_text(f"#!/bin/bash\n{first}\nexec '{real}' \"$@\"\n")
     (folder / "bin" / ONLINE).chmod(0o755)
     return folder
 
@@ -83,6 +80,26 @@ def test_english_posteriors_are_near_those_of_vosk(
     )
     apart = [abs(x[3] - y[3]) for a, b in pairs for x, y in zip(a.words, b.words, strict=True)]
     assert len(apart) > 20 and np.mean(apart) < 0.05
+
+
+def test_silence_moves_the_score_without_silence_least(
+    kaldi_root: Path, tmp_path: Path, speech: Callable, write_wav: Callable
+) -> None:
+    padded = []
+    for index in range(6):
+        said = speech("en", 600 + index)
+        write_wav(tmp_path / f"{index}-a.wav", said)
+        write_wav(tmp_path / f"{index}-b.wav", np.concatenate([said, np.zeros(32000)]))
+        padded += [Utterance(f"{index}-{x}", "s", f"{index}-{x}.wav", None) for x in "ab"]
+    for program in PROGRAMS:
+        found = decoded(KaldiEngine("demo", program=program), padded, tmp_path)
+        pairs = list(zip(found[::2], found[1::2], strict=True))
+        moved = {
+            name: [abs(b.scores[name] - a.scores[name]) for a, b in pairs]
+            for name in (LIKELIHOOD, "log_likelihood_per_speech_frame")
+        }
+        assert min(moved[LIKELIHOOD]) > 0.1
+        assert max(moved["log_likelihood_per_speech_frame"]) < 0.03
 
 
 def test_a_job_launcher_and_awkward_folders_change_nothing(
@@ -115,7 +132,8 @@ def test_the_flat_layout_decodes(
 def test_a_dying_decoder_costs_only_what_kills_it(
     kaldi_root: Path, utterances: list[Utterance], corpus: Path, tmp_path: Path, command: str | None
 ) -> None:
-    root = with_killer(kaldi_root, tmp_path / "kaldi", ("u00000003", "u00000007"))
+    die = "grep -qE '^u0000000[37] ' wav.scp && kill -SEGV $$"
+    root = spoilt(kaldi_root, tmp_path / "kaldi", die)
     (root / "utils").symlink_to(kaldi_root / "egs/wsj/s5/utils")
     found = decoded(KaldiEngine("demo", root=str(root), command=command), utterances, corpus)
     expected = decoded(KaldiEngine("demo"), utterances, corpus)
@@ -124,6 +142,15 @@ def test_a_dying_decoder_costs_only_what_kills_it(
             assert isinstance(a, MediaError) and "died of signal 11" in str(a)
         else:
             assert a == b
+
+
+def test_an_utterance_that_fails_is_rejected_with_the_warning(
+    kaldi_root: Path, utterances: list[Utterance], corpus: Path, tmp_path: Path
+) -> None:
+    root = spoilt(kaldi_root, tmp_path / "kaldi", "sed -i /^u00000001/d wav.scp")
+    first, second, third = decoded(KaldiEngine("demo", root=str(root)), utterances[:3], corpus)
+    assert isinstance(first, Decoded) and isinstance(third, Decoded)
+    assert str(second) == "Kaldi made no lattice: Did not find audio for utterance"
 
 
 def test_a_model_that_kaldi_cannot_read_is_told_once(
@@ -138,7 +165,7 @@ def test_a_model_that_kaldi_cannot_read_is_told_once(
 
 
 def test_a_missing_program_is_named(kaldi_root: Path, tmp_path: Path) -> None:
-    root = with_killer(kaldi_root, tmp_path / "kaldi", ("u",))
+    root = spoilt(kaldi_root, tmp_path / "kaldi", "exit")
     (root / "bin/lattice-to-ctm-conf").unlink()
     with pytest.raises(ModelError, match="no program lattice-to-ctm-conf below"):
         KaldiEngine("demo", root=str(root))
