@@ -1,8 +1,6 @@
 """The engine ``kaldi``: the programs of the user's Kaldi installation, a shard at a time."""
 
-import shlex
 import tempfile
-import wave
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +13,9 @@ from pipelines.decoding.acoustic_model import (
     model_digest,
 )
 from pipelines.decoding.engine import Decoded
-from pipelines.decoding.kaldi_jobs import Ran, run_steps
 from pipelines.decoding.kaldi_logs import complaint_about
 from pipelines.decoding.kaldi_programs import KaldiPrograms, kaldi_version
-from pipelines.decoding.kaldi_results import results
+from pipelines.decoding.kaldi_scratch import Kaldi, write_wav
 from pipelines.decoding.kaldi_steps import DEFAULT_PROGRAM, PROGRAMS, KaldiModel
 from pipelines.decoding.vosk_decoder import LIKELIHOOD_DEFINITION, SHORTEST_S, as_int16
 from pipelines.manifest import Utterance, safe_path
@@ -60,9 +57,8 @@ class KaldiEngine:
         info = check_model_dir(DEMO_FOLDER if model == DEMO_MODEL else Path(model))
         self.model = KaldiModel.of(info, program)
         programs = KaldiPrograms.of(root)
-        self._steps = self.model.steps()
-        self._programs = {step.program: programs.program(step.program) for step in self._steps}
-        self._launcher = launcher_of(command, programs)
+        paths = {step.program: programs.program(step.program) for step in self.model.steps()}
+        self._kaldi = Kaldi(self.model, paths, programs.launcher_of(command))
         self._is_proven = False  # whether model and programs have decoded anything
 
     def config(self) -> dict[str, Any]:
@@ -72,7 +68,7 @@ class KaldiEngine:
         return {
             "model_name": DEMO_MODEL if is_demo else info.path.resolve().name,
             "model_digest": model_digest(info),
-            "engine": f"kaldi {kaldi_version(self._programs[program])} {program}",
+            "engine": f"kaldi {kaldi_version(self._kaldi.programs[program])} {program}",
             "likelihood": LIKELIHOOD_DEFINITION,
         }
 
@@ -86,7 +82,8 @@ class KaldiEngine:
             notes.append(
                 "the engine kaldi does not rescore; its words and scores differ from vosk's"
             )
-        if self._launcher and Path(self._launcher[0]).name != "run.pl":
+        launcher = self._kaldi.launcher
+        if launcher and Path(launcher[0]).name != "run.pl":
             notes.append(
                 f"jobs read and write {tempfile.gettempdir()}: set TMPDIR to a folder that all "
                 "machines of the queue see"
@@ -108,7 +105,7 @@ class KaldiEngine:
                 except (TrimodalError, OSError) as error:
                     found[number] = error
                     continue
-                _write_wav(sounds / f"{_key(number)}.wav", samples.tobytes(), rate_hz)
+                write_wav(sounds / f"{_key(number)}.wav", samples.tobytes(), rate_hz)
                 durations_s[_key(number)] = len(samples) / rate_hz
             heard = self._heard(Path(scratch), durations_s)
         for number, utterance in enumerate(utterances):
@@ -139,7 +136,7 @@ class KaldiEngine:
         """
         if not durations_s:
             return {}
-        heard, ran = self._run(scratch, durations_s)
+        heard, ran = self._kaldi.run(scratch, durations_s)
         if not heard and not self._is_proven:
             self._probe(scratch)
         self._is_proven = True
@@ -158,47 +155,13 @@ class KaldiEngine:
     def _probe(self, scratch: Path) -> None:
         """Decodes silence, to tell a model or a program that is at fault from sounds that are."""
         rate_hz = self.model.info.sample_rate_hz
-        _write_wav(scratch / "wav" / f"{_PROBE}.wav", bytes(2 * int(_PROBE_S * rate_hz)), rate_hz)
-        heard, ran = self._run(scratch, {_PROBE: _PROBE_S})
+        write_wav(scratch / "wav" / f"{_PROBE}.wav", bytes(2 * int(_PROBE_S * rate_hz)), rate_hz)
+        heard, ran = self._kaldi.run(scratch, {_PROBE: _PROBE_S})
         if not heard:
             last = next((step for step in ran if step.status != 0), ran[-1])
             raise ModelError(
                 f"{self.model.info.path}: Kaldi cannot decode with it: {last.complaint}"
             )
-
-    def _run(
-        self, scratch: Path, durations_s: Mapping[str, float]
-    ) -> tuple[dict[str, Decoded], list[Ran]]:
-        """Runs the steps over some sounds in a folder of their own, which is removed."""
-        with tempfile.TemporaryDirectory(dir=scratch) as made:
-            folder = Path(made)
-            (folder / "bin").mkdir()
-            for name, program in self._programs.items():
-                (folder / "bin" / name).symlink_to(program)
-            (folder / "model").symlink_to(self.model.info.path.resolve())
-            (folder / "wav").symlink_to(scratch / "wav")
-            if Path("conf").is_dir():  # queue.pl and slurm.pl look there for their own settings
-                (folder / "conf").symlink_to(Path("conf").resolve())
-            for name, content in self.model.conf_files().items():
-                (folder / name).write_text(content)
-            (folder / "wav.scp").write_text("".join(f"{k} wav/{k}.wav\n" for k in durations_s))
-            (folder / "spk2utt").write_text("".join(f"{k} {k}\n" for k in durations_s))
-            ran = run_steps(folder, self._steps, self._launcher)
-            if any(step.is_dead for step in ran):
-                return {}, ran
-            return results(folder, ran, self.model, durations_s), ran
-
-
-def launcher_of(command: str | None, programs: KaldiPrograms) -> list[str]:
-    if command is None:
-        return []
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise UsageError(f"--kaldi-cmd {command!r}: {error}") from None
-    if not words:
-        raise UsageError('--kaldi-cmd is empty; give "run.pl", "queue.pl --mem 4G" ...')
-    return [str(programs.launcher(words[0])), *words[1:]]
 
 
 def _key(number: int) -> str:
@@ -210,9 +173,3 @@ def _refusal(key: str, logs: str) -> MediaError:
     return MediaError(
         f"Kaldi made no lattice: {complaint_about(key, logs) or 'it does not say why'}"
     )
-
-
-def _write_wav(path: Path, samples: bytes, sample_rate_hz: int) -> None:
-    with wave.open(str(path), "wb") as out:
-        out.setparams((1, 2, sample_rate_hz, 0, "NONE", ""))
-        out.writeframes(samples)

@@ -3,12 +3,13 @@
 import functools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from featurize.errors import ModelError
+from featurize.errors import ModelError, UsageError
 
 # Kaldi marks each line of its logs so: LOG (lattice-copy[5.5.1068~1-59299]:main():lattice-co...
 _VERSION = re.compile(r"\([\w-]+\[([^\]]+)\]")
@@ -37,11 +38,23 @@ class KaldiPrograms:
         folders = [self.root / "bin", *self.root.glob("src/*bin")]
         return self._found(name, folders, "build all of Kaldi (make -C src)", on_path=False)
 
-    def launcher(self, name: str) -> Path:
-        """Path of run.pl, queue.pl, slurm.pl ... Raises ModelError when there is none."""
+    def launcher_of(self, command: str | None) -> list[str]:
+        """The words of a job launcher's command: ``run.pl``, ``queue.pl --mem 4G`` ...
+
+        Raises ModelError when there is no such program, UsageError when it is no command.
+        """
+        if command is None:
+            return []
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise UsageError(f"--kaldi-cmd {command!r}: {error}") from None
+        if not words:
+            raise UsageError('--kaldi-cmd is empty; give "run.pl", "queue.pl --mem 4G" ...')
         bases = [Path.cwd(), *([] if self.root is None else [self.root])]
         folders = [base / folder for base in bases for folder in _LAUNCHERS]
-        return self._found(name, folders, "it comes with Kaldi in egs/wsj/s5/utils")
+        found = self._found(words[0], folders, "it comes with Kaldi in egs/wsj/s5/utils")
+        return [str(found), *words[1:]]
 
     def _found(self, name: str, folders: list[Path], remedy: str, *, on_path: bool = True) -> Path:
         places = [*map(str, folders), *([os.environ.get("PATH", "")] if on_path else [])]

@@ -110,20 +110,20 @@ def test_a_launcher_is_found_on_the_path_too(
     program(tmp_path, "run.pl", "exit")
     monkeypatch.delenv("KALDI_ROOT", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert KaldiPrograms.of(None).launcher("run.pl") == tmp_path / "bin/run.pl"
+    path = str(tmp_path / "bin/run.pl")
+    assert KaldiPrograms.of(None).launcher_of("run.pl --mem '1 G'") == [path, "--mem", "1 G"]
+    assert KaldiPrograms.of(None).launcher_of(None) == []
 
 
 def test_the_real_run_pl_takes_the_steps(tmp_path: Path, kaldi_root: Path) -> None:
     folder = tmp_path / "it is"
     program(folder, "one", "echo said $*")
-    launcher = [str(KaldiPrograms.of(str(kaldi_root)).launcher("run.pl")), "--mem", "1G"]
+    launcher = KaldiPrograms.of(str(kaldi_root)).launcher_of("run.pl --mem 1G")
     assert subprocess.run(["perl", "-v"], capture_output=True).returncode == 0
     assert run_steps(folder, [Step("one", ["a,b"])], launcher) == [Ran("one", 0, "said a,b\n")]
 
 
 def test_an_empty_or_unfinished_command_is_a_usage_error(tmp_path: Path) -> None:
-    from pipelines.decoding.kaldi_engine import launcher_of
-
     for command in ("", "run.pl 'x"):
         with pytest.raises(UsageError, match="--kaldi-cmd"):
-            launcher_of(command, KaldiPrograms(tmp_path))
+            KaldiPrograms(tmp_path).launcher_of(command)
