@@ -17,7 +17,7 @@ from pipelines.decoding.kaldi_logs import complaint_about
 from pipelines.decoding.kaldi_programs import KaldiPrograms, kaldi_version
 from pipelines.decoding.kaldi_scratch import Kaldi, write_wav
 from pipelines.decoding.kaldi_steps import DEFAULT_PROGRAM, PROGRAMS, KaldiModel
-from pipelines.decoding.vosk_decoder import LIKELIHOOD_DEFINITION, SHORTEST_S, as_int16
+from pipelines.decoding.vosk_decoder import SHORTEST_S, as_int16
 from pipelines.manifest import Utterance, safe_path
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 _PROBE, _PROBE_S = "probe", 1.0
 _Found = Decoded | TrimodalError | OSError
+# Per frame it is vosk's; per speech frame vosk decodes again, and this is read off the best path.
+_DEFINITION = (
+    "(model's acoustic scale x log p(sound | best path) - 0.9 x graph cost) / decoded frames; "
+    "natural logarithm, silence included; per speech frame: the same of the frames of words alone"
+)
 
 
 class KaldiEngine:
@@ -69,7 +74,7 @@ class KaldiEngine:
             "model_name": DEMO_MODEL if is_demo else info.path.resolve().name,
             "model_digest": model_digest(info),
             "engine": f"kaldi {kaldi_version(self._kaldi.programs[program])} {program}",
-            "likelihood": LIKELIHOOD_DEFINITION,
+            "likelihood": _DEFINITION,
         }
 
     def warnings(self) -> tuple[str, ...]:
