@@ -16,7 +16,7 @@ from pipelines.decoding.engine import Decoded
 from pipelines.decoding.kaldi_logs import complaint_about
 from pipelines.decoding.kaldi_programs import KaldiPrograms, kaldi_version
 from pipelines.decoding.kaldi_scratch import Kaldi, write_wav
-from pipelines.decoding.kaldi_steps import DEFAULT_PROGRAM, PROGRAMS, KaldiModel
+from pipelines.decoding.kaldi_steps import LOOKAHEAD, PROGRAMS, KaldiModel
 from pipelines.decoding.vosk_decoder import SHORTEST_S, as_int16
 from pipelines.manifest import Utterance, safe_path
 
@@ -40,7 +40,7 @@ class KaldiEngine:
         root: Kaldi's folder; None is $KALDI_ROOT, or the PATH without it.
         command: run.pl, queue.pl or slurm.pl with its options, as in a recipe's cmd.sh; None runs
             the programs here.
-        program: what decodes, of ``kaldi_steps.PROGRAMS``; None is its ``DEFAULT_PROGRAM``.
+        program: what decodes, of ``kaldi_steps.PROGRAMS``; None is what suits the model.
 
     Raises:
         ModelError: the directory cannot be used, or a program is missing.
@@ -55,8 +55,7 @@ class KaldiEngine:
         command: str | None = None,
         program: str | None = None,
     ) -> None:
-        program = program or DEFAULT_PROGRAM
-        if program not in PROGRAMS:
+        if program not in (None, *PROGRAMS):
             raise UsageError(f"--kaldi-program {program}: choose {' or '.join(PROGRAMS)}")
         self.name = model
         info = check_model_dir(DEMO_FOLDER if model == DEMO_MODEL else Path(model))
@@ -87,6 +86,8 @@ class KaldiEngine:
             notes.append(
                 "the engine kaldi does not rescore; its words and scores differ from vosk's"
             )
+        if self.model.program == LOOKAHEAD and self.model.takes_ivectors:
+            notes.append(f"{LOOKAHEAD} estimates i-vectors otherwise than vosk, so scores differ")
         launcher = self._kaldi.launcher
         if launcher and Path(launcher[0]).name != "run.pl":
             notes.append(

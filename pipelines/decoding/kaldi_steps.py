@@ -16,7 +16,6 @@ OFFLINE = "nnet3-latgen-faster-parallel"
 ONLINE = "online2-wav-nnet3-latgen-faster"
 LOOKAHEAD = "nnet3-latgen-faster-lookahead"  # OFFLINE for a graph in two halves
 PROGRAMS = (ONLINE, OFFLINE)
-DEFAULT_PROGRAM = ONLINE  # what libvosk does: the same words and scores, i-vectors included
 
 GRAPH_SCALE = 0.9  # what libvosk weighs the graph's cost with, and LIKELIHOOD_DEFINITION states
 # libvosk's settings for the flat layout, which has no model.conf.
@@ -57,13 +56,16 @@ class KaldiModel:
     words: Path  # the file that says which number is which word
 
     @classmethod
-    def of(cls, info: AcousticModelInfo, program: str) -> "KaldiModel":
-        """Raises ModelError when the directory needs what ``program`` or this engine has not."""
+    def of(cls, info: AcousticModelInfo, program: str | None) -> "KaldiModel":
+        """With ``program`` None that which decodes as libvosk does, where it can read the graph.
+
+        Raises ModelError when the directory needs what ``program`` or this engine has not.
+        """
         for name, what in _UNSUPPORTED.items():
             if any(n.removeprefix("am/").removeprefix("conf/") == name for n in info.files):
                 raise ModelError(f"{info.path}: {what} beyond the engine kaldi; use --engine vosk")
         if _file(info, "HCLr.fst"):
-            if program != OFFLINE:
+            if program == ONLINE:
                 raise ModelError(
                     f"{info.path}: its graph is in two halves, which {program} cannot read; use "
                     f"--kaldi-program {OFFLINE}, or make an HCLG.fst with Kaldi's utils/mkgraph.sh"
@@ -73,7 +75,7 @@ class KaldiModel:
         words = _file(info, "words.txt") or _file(info, "HCLG.fst") or _file(info, "Gr.fst")
         return cls(
             info=info,
-            program=program,
+            program=program or ONLINE,
             takes_ivectors=network_inputs(info.path / str(_file(info, "final.mdl")))[1] is not None,
             options=read_config(conf).options if conf.is_file() else _FLAT_OPTIONS,
             words=info.path / str(words),

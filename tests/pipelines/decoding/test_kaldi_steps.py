@@ -32,6 +32,10 @@ def test_the_search_is_as_model_conf_says_without_endpoints() -> None:
     assert "ivector.conf" not in model(ONLINE).conf_files()
 
 
+def test_the_default_is_the_program_that_decodes_as_libvosk_does() -> None:
+    assert KaldiModel.of(check_model_dir(DEMO_FOLDER), None).program == ONLINE
+
+
 def test_both_programs_read_the_same_sounds_model_and_graph() -> None:
     assert told(model(ONLINE), ONLINE)[-5:] == [
         "model/am/final.mdl", "model/graph/HCLG.fst", "ark:spk2utt", "scp:wav.scp",
@@ -74,9 +78,10 @@ def test_a_graph_in_two_halves_wants_its_own_program(tmp_path: Path) -> None:
     info = check_model_dir(folder)
     with pytest.raises(ModelError, match=f"in two halves.*--kaldi-program {OFFLINE}"):
         KaldiModel.of(info, ONLINE)
-    assert told(KaldiModel.of(info, OFFLINE), LOOKAHEAD)[-5:-2] == [
-        "model/graph/HCLr.fst", "model/graph/Gr.fst", "model/graph/disambig_tid.int",
-    ]  # fmt: skip
+    for program in (OFFLINE, None):
+        assert told(KaldiModel.of(info, program), LOOKAHEAD)[-5:-2] == [
+            "model/graph/HCLr.fst", "model/graph/Gr.fst", "model/graph/disambig_tid.int",
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["conf/pitch.conf", "am/global_cmvn.stats"])
