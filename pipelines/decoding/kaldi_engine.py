@@ -77,12 +77,18 @@ class KaldiEngine:
         }
 
     def warnings(self) -> tuple[str, ...]:
-        notes = list(self.model.info.warnings)
+        info = self.model.info
+        notes = [note for note in info.warnings if "dither" not in note]  # which speaks of libvosk
+        if info.dither > 0:
+            notes.append(
+                f"its features have dither {info.dither:g}: scores are the same again only for a "
+                "shard of the same utterances; the line --dither=0 turns it off"
+            )
         if self.name == DEMO_MODEL:
             notes.insert(
                 0, "the demo model reads synthesised speech only; for people, give --model DIR"
             )
-        if any(name.startswith(("rescore/", "rnnlm/")) for name in self.model.info.files):
+        if any(name.startswith(("rescore/", "rnnlm/")) for name in info.files):
             notes.append(
                 "the engine kaldi does not rescore; its words and scores differ from vosk's"
             )

@@ -164,6 +164,20 @@ def test_a_model_that_kaldi_cannot_read_is_told_once(
             decoded(KaldiEngine(str(model), program=program), utterances, corpus)
 
 
+def test_dither_repeats_with_its_shard_and_is_told(
+    kaldi_root: Path, utterances: list[Utterance], corpus: Path, tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(DEMO_FOLDER, tmp_path / "dithered"))
+    config = model / "conf/mfcc.conf"
+    config.write_text(config.read_text().replace("--dither=0", "--dither=1"))
+    engine = KaldiEngine(str(model))
+    (note,) = engine.warnings()
+    assert "dither 1" in note and "same utterances" in note
+    noisy = decoded(engine, utterances[:3], corpus)
+    assert decoded(engine, utterances[:3], corpus) == noisy
+    assert noisy != decoded(KaldiEngine("demo"), utterances[:3], corpus)
+
+
 def test_a_missing_program_is_named(kaldi_root: Path, tmp_path: Path) -> None:
     root = spoilt(kaldi_root, tmp_path / "kaldi", "exit")
     (root / "bin/lattice-to-ctm-conf").unlink()
