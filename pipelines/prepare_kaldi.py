@@ -77,10 +77,11 @@ def _made_files(
     found: DataDir, base: Path, work: Path, root: Path | None, redo: bool,
     progress: Callable[[int], None],
 ) -> dict[str, Path | str]:  # fmt: skip
+    used = found.used()
     to_make: dict[str, Piece | Command] = {
         name: recording
         for name, recording in found.sound.items()
-        if not isinstance(recording, File)
+        if not isinstance(recording, File) and name in used
     }
     if to_make and root is not None and not work.resolve().is_relative_to(root.resolve()):
         raise UsageError(
@@ -170,7 +171,8 @@ def _audit(
 ) -> dict[str, Any]:
     seconds = [found.duration_s.get(name) for name in found.speaker_of]
     known = [duration_s for duration_s in seconds if duration_s is not None]
-    n_commands = sum(isinstance(recording, Command) for recording in found.sound.values())
+    used = found.used()
+    n_commands = sum(isinstance(r, Command) and name in used for name, r in found.sound.items())
     return {
         "utterances": len(utterances),
         "hours": sum(known) / 3600 if known and len(known) == len(seconds) else None,

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pipelines.manifest import Utterance
 
 _PLAIN = re.compile(r"[A-Za-z0-9._]+")
-_NAME = re.compile(r"[^\s/=]+")  # what is good enough to stay
+_NAME = re.compile(r"[^\s/]+")  # what is good enough to stay
 FULL = "=."  # begins the long form of a name; the short ones hold "=" before hexadecimals only
 
 
