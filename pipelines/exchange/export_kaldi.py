@@ -9,7 +9,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from featurize.atomic import remove_stale, write_text
@@ -133,10 +133,10 @@ class _Export:
         headers = self._headers or []
         texts = self._choice.texts
         inputs = {
-            "utterances": [asdict(u) for u in self._choice.utterances],
+            "manifest": self._workspace.manifest.fingerprint,
+            "utterances": [utterance.id for utterance in self._choice.utterances],
             "texts": None if texts is None else sorted(texts.items()),
             "features": [[header.fingerprint, deciding(header.config)] for header in headers],
-            "root": str(self._workspace.corpus_root),
         }
         settings = {"version": VERSION, "place": str(self._out), "wav": self._wav}
         return fingerprint("export kaldi", settings, inputs)
