@@ -350,7 +350,7 @@ def directories(draw: st.DrawFn) -> dict[str, dict[str, str]]:
 
 
 @given(directories())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_there_and_back_again(
     tmp_path_factory: pytest.TempPathFactory, tables: dict[str, dict[str, str]]
 ) -> None:

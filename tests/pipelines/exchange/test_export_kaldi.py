@@ -1,6 +1,8 @@
 """Export to Kaldi, read back by lhotse, by hand and, where it is installed, by Kaldi itself."""
 
+import errno
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -351,6 +353,19 @@ def test_killed_at_every_step_it_ends_the_same(made: Made, monkeypatch: pytest.M
     assert n_kills > 5
     assert tree(made.data) == wanted
     assert {path.name for path in made.data.parent.iterdir()} == {"work", "data"}
+
+
+def test_a_full_disk_is_no_fault_of_an_utterance(made: Made, tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # a WAV has 224,044 bytes
+        try:
+            export_kaldi(made.work, tmp_path / "full", wav=True)
+        except OSError as error:
+            os._exit(error.errno or 0)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == errno.EFBIG
+    assert not (tmp_path / "full").exists()
 
 
 def test_the_command(trimodal, made: Made, tmp_path: Path) -> None:
