@@ -146,7 +146,6 @@ class _Export:
         """Goes on in the hidden folder if that is of the same export, else begins anew."""
         mark = self._folder / MARK
         if mark.is_file() and mark.read_text() == self._fingerprint:
-            remove_stale(self._folder)
             return
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
@@ -194,6 +193,8 @@ class _Export:
         """Gives the hidden folder its name; what is there under it goes when that is done."""
         for path in self._folder.glob(".*.json"):
             path.unlink()
+        for folder in (self._folder, *self._folder.glob("wav/*")):  # of exports that were killed
+            remove_stale(folder)
         shutil.rmtree(self._old, ignore_errors=True)
         if self._out.exists():
             self._out.rename(self._old)

@@ -16,7 +16,7 @@ from featurize.kaldi_recording import ffmpeg_command, file_name
 from pipelines.manifest import safe_path
 
 SAMPLE_RATE_HZ = 16000  # of Kaldi's and Vosk's models of English, and of our features
-PER_BLOCK = 500  # recordings: work of some seconds, or a minute when they are written
+PER_BLOCK = 100  # recordings: work of a moment, or some seconds when they are written
 
 
 @dataclass(frozen=True)
