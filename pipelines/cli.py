@@ -10,6 +10,7 @@ from featurize.errors import TrimodalError, UsageError
 from pipelines import (
     __version__,
     cli_compare,
+    cli_decode,
     cli_embed,
     cli_exchange,
     cli_plan,
@@ -141,33 +142,6 @@ def prepare_mosei(
     flags = {"shard_size": shard_size, "seed": seed}
     settings = {"drop_mistimed": drop_mistimed}
     launch.write_manifest(work, "mosei", root, found, settings, preset, config_file, flags, redo)
-
-
-@main.command()
-@click.argument("work", type=FOLDER)
-@click.option("--model", help="Kaldi or Vosk model directory, or `demo` for the shipped one.")
-@settings_options
-@stage_options
-def decode(
-    work: Path, model: str | None, preset: str, config_file: Path | None, stage: StageOptions
-) -> None:
-    """Decode every utterance with a Kaldi TDNN: words, times, likelihood per frame.
-
-    \b
-    Example: trimodal decode work/voxceleb2 --model exp/librispeech_tdnn
-    """
-    from pipelines.decode import DecodeSettings, decode_units, decode_work, engine_of
-    from pipelines.settings import Settings
-    from pipelines.workspace import Workspace
-
-    workspace = Workspace(work)
-    if workspace.is_transcribed:
-        raise UsageError(f"{work}: this corpus has transcripts; nothing to decode")
-    settings = Settings(preset, config_file).section("decode", DecodeSettings, model=model)
-    engine = engine_of(settings)
-    units = decode_units(workspace, launch.own_shards(workspace.n_shards, stage), engine)
-    launch.notes(engine.warnings())
-    launch.run_data_stage(work, "decode", units, partial(decode_work, settings), stage)
 
 
 @main.command()
@@ -344,6 +318,7 @@ def demo(folder: Path, jobs: int | None) -> None:
     run_demo(folder, jobs, run_command)
 
 
+main.add_command(cli_decode.decode)
 main.add_command(cli_training.pretrain)
 main.add_command(cli_training.finetune)
 main.add_command(cli_training.evaluate)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite, isnan
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from featurize.errors import UsageError
 from pipelines.decoding.engine import Decoded, Engine
@@ -21,9 +22,27 @@ from pipelines.workspace import Workspace
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """``model``: a Kaldi or Vosk model directory, or ``demo`` for the shipped one."""
+    """Which decoder, and what it needs.
+
+    ``model``: a Kaldi or Vosk model directory, or ``demo`` for the shipped one; ``decoded``: what
+    was decoded elsewhere, for the engine ``import``. The rest is of the engine ``kaldi``: see
+    ``pipelines.decoding.kaldi_engine``.
+    """
 
     model: str | None = None
+    engine: Literal["vosk", "kaldi", "import"] = "vosk"
+    decoded: str | None = None
+    kaldi_root: str | None = None
+    kaldi_cmd: str | None = None
+    kaldi_program: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.decoded is not None and self.engine != "import":
+            raise UsageError(f"--decoded is for --engine import, not {self.engine}; leave one out")
+        for name in ("kaldi_root", "kaldi_cmd", "kaldi_program"):
+            if getattr(self, name) is not None and self.engine != "kaldi":
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{flag} is for --engine kaldi, not {self.engine}; leave one out")
 
 
 def engine_of(settings: DecodeSettings) -> Engine:
@@ -31,15 +50,39 @@ def engine_of(settings: DecodeSettings) -> Engine:
 
     Raises:
         UsageError: they do not say enough.
-        ModelError: its model cannot be used.
+        ModelError: its model, or its program, cannot be used.
     """
+    if settings.engine == "import":
+        from pipelines.decoding.import_engine import ImportEngine
+
+        if settings.decoded is None:
+            raise UsageError("--engine import: give --decoded PATH, the transcripts")
+        return ImportEngine(settings.decoded)
     if settings.model is None:
         raise UsageError(
             "no acoustic model: give --model DIR, a Kaldi or Vosk model directory of English"
         )
+    if settings.engine == "kaldi":
+        from pipelines.decoding.kaldi_engine import KaldiEngine
+
+        given = {"root": settings.kaldi_root, "command": settings.kaldi_cmd}
+        return KaldiEngine(settings.model, **given, program=settings.kaldi_program)
     from pipelines.decoding.vosk_engine import VoskEngine
 
     return VoskEngine(settings.model)
+
+
+def notes_of(engine: Engine, workspace: Workspace) -> list[str]:
+    """What a user should know before ``engine`` decodes a workspace.
+
+    Raises UsageError when there is nothing for it to do.
+    """
+    from pipelines.decoding.import_engine import ImportEngine
+
+    notes = list(engine.warnings())
+    if isinstance(engine, ImportEngine):
+        notes.append(engine.coverage(utterance.id for utterance in workspace.utterances))
+    return notes
 
 
 def decode_shard(
@@ -48,7 +91,8 @@ def decode_shard(
     """Decodes the utterances of one shard: their rows, and those that could not be decoded.
 
     A row is {"id", "text", "words": [[word, start_s, end_s, confidence], ...], "n_frames",
-    "scores": {name: number}}. Raises ModelError when the model cannot be used.
+    "scores": {name: number}}; a time or confidence that is not known is None. Raises ModelError
+    when the model cannot be used.
     """
     rows, rejects = [], []
     for utterance, found in engine.decode(utterances, root):
@@ -88,7 +132,12 @@ def _row(utterance: Utterance, decoded: Decoded) -> dict[str, Any]:
     return {
         "id": utterance.id,
         "text": decoded.text,
-        "words": [list(word) for word in decoded.words],
+        "words": [[word, *map(_known, numbers)] for word, *numbers in decoded.words],
         "n_frames": decoded.n_frames,
-        "scores": decoded.scores,
+        "scores": {name: score for name, score in decoded.scores.items() if isfinite(score)},
     }
+
+
+def _known(number: float) -> float | None:
+    """JSON has no NaN."""
+    return None if isnan(number) else number

@@ -13,6 +13,7 @@ STAGES = {
 }  # fmt: skip
 PARTS_OF_THE_COMMAND_LINE = {
     "pipelines.cli_compare",
+    "pipelines.cli_decode",
     "pipelines.cli_embed",
     "pipelines.cli_exchange",
     "pipelines.cli_plan",

@@ -19,9 +19,10 @@ Word = tuple[str, float, float, float]  # what was said, start and end in s, pos
 class Decoded:
     """What was heard in one utterance.
 
-    ``words`` lie in order; times are seconds from the utterance's start. ``n_frames`` are those
-    that were decoded, after the model's subsampling. ``scores`` hold what the engine itself knows
-    of how well the words fit, by the names of ``pipelines.decoding.scores``; larger is better.
+    ``words`` lie in order; times are seconds from the utterance's start; a time or posterior that
+    is not known is NaN. ``n_frames`` are those that were decoded, after the model's subsampling; 0
+    when that is not known. ``scores`` hold what the engine itself knows of how well the words fit,
+    by the names of ``pipelines.decoding.scores``; larger is better.
     """
 
     words: list[Word]

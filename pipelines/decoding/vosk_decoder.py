@@ -34,7 +34,7 @@ LIBVOSK_FRAME_S = 0.03  # libvosk's times assume it whatever the model's own
 LIBVOSK_QUIET = -2  # errors only
 RENEW_AFTER_S = 3600  # libvosk counts time in float32 from a recogniser's first sample
 NOTHING_DECODED = [{"text": "", "confidence": 1.0}]  # libvosk's answer when it decoded no frame
-_NO_WORD = re.compile(r"<.*>|\[.*\]|\(.*\)|!.*")  # <UNK>, [noise], !SIL: symbols that are not words
+NO_WORD = re.compile(r"<.*>|\[.*\]|\(.*\)|!.*")  # <UNK>, [noise], !SIL: symbols that are not words
 
 
 class VoskDecoder:
@@ -66,14 +66,14 @@ class VoskDecoder:
             raise MediaError(f"only {duration_s:.3f} s of sound, too short to decode")
         offset_s = self._n_samples / rate
         n_frames = self.info.n_decoded_frames(len(samples))
-        alternatives = self._alternatives(_int16(samples))
+        alternatives = self._alternatives(as_int16(samples))
         if n_frames == 0 or alternatives == NOTHING_DECODED:
             raise MediaError("the decoder found no path through its graph")
         frame_s = self.info.frame_subsampling_factor * self.info.frame_shift_s
         words = [
             (word["word"], *_times(word, offset_s, frame_s, duration_s), confidence)
             for word, confidence in _with_posteriors(alternatives)
-            if not _NO_WORD.fullmatch(word["word"])
+            if not NO_WORD.fullmatch(word["word"])
         ]
         likelihood = alternatives[0]["confidence"] / n_frames
         return Decoded(words, n_frames, {"log_likelihood_per_frame": likelihood})
@@ -119,7 +119,8 @@ def _seed_dither() -> None:
     ctypes.CDLL(None).srand(0)
 
 
-def _int16(samples: "np.ndarray") -> "np.ndarray":
+def as_int16(samples: "np.ndarray") -> "np.ndarray":
+    """Samples in [-1, 1) as Kaldi reads them."""
     import numpy as np
 
     return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
