@@ -13,7 +13,6 @@ with what the model itself says.
 
 import argparse
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from featurize.atomic import write_text
 from featurize.errors import ModelError, TrimodalError
 from pipelines.decoding.acoustic_model import AcousticModelInfo, check_model_dir
 from pipelines.decoding.acoustic_model_files import read_config
+from pipelines.decoding.word_symbols import word_symbols
 
 SAMPLE_RATE_HZ = 16000  # of the sound that `trimodal export kaldi` writes
 _LINKED = ("final.mdl", "HCLG.fst", "HCLr.fst", "Gr.fst", "disambig_tid.int", "words.txt",
@@ -54,8 +54,9 @@ def write_kaldi_model(model: Path, conf: Path, out: Path) -> None:
     for name in _LINKED:
         if name in files:
             _link(files[name], out / name)
-    if "words.txt" not in files:
-        _write_words(files.get("HCLG.fst") or files["Gr.fst"], out / "words.txt")
+    if "words.txt" not in files:  # they stand in the graph
+        words = word_symbols(files.get("HCLG.fst") or files["Gr.fst"])
+        write_text(out / "words.txt", "".join(f"{w} {number}\n" for number, w in words.items()))
     for name, options in _options(info, out).items():
         given = (conf / name).read_text(encoding="utf-8") if (conf / name).is_file() else ""
         added = "".join(f"--{key}={value}\n" for key, value in options.items())
@@ -101,19 +102,6 @@ def _link(target: Path, link: Path) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
     os.replace(temporary, link)
-
-
-def _write_words(graph: Path, words: Path) -> None:
-    """The words that stand in the graph itself, by OpenFst's own program."""
-    try:
-        subprocess.run(
-            ["fstsymbols", f"--save_osymbols={words}", str(graph), os.devnull], check=True
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ModelError(
-            f"{graph}: OpenFst's fstsymbols cannot take its words out ({error}); build Kaldi's "
-            "tools (make -C tools), or put a words.txt beside it"
-        ) from None
 
 
 def main() -> None:
