@@ -67,7 +67,7 @@ class Loky:
 
     jobs: int
 
-    def map(self, function: Callable[[Unit], Any], units: Sequence[Unit]) -> Iterator[Any]:
+    def map(self, function: Callable[[Any], Any], units: Sequence[Any]) -> Iterator[Any]:
         from joblib import Parallel, delayed, parallel_config
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 

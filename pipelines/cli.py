@@ -144,6 +144,41 @@ def prepare_mosei(
     launch.write_manifest(work, "mosei", root, found, settings, preset, config_file, flags, redo)
 
 
+@prepare.command("kaldi")
+@click.argument("data", metavar="DIR", type=FOLDER)
+@click.argument("work", type=FOLDER)
+@click.option(
+    "--root", type=FOLDER,
+    help="Where relative paths begin and all files have to lie [default: the working directory, "
+    "and anywhere].",
+)  # fmt: skip
+@click.option(
+    "--allow-pipes", is_flag=True,
+    help="Run each command in wav.scp once, by /bin/sh; what it prints is kept in WORK.",
+)  # fmt: skip
+@cut_options
+@settings_options
+@redo_option
+def prepare_kaldi(
+    data: Path, work: Path, root: Path | None, allow_pipes: bool, shard_size: int | None,
+    seed: int | None, preset: str, config_file: Path | None, redo: bool,
+) -> None:  # fmt: skip
+    """List the utterances of a Kaldi data directory: wav.scp, utt2spk, segments, text.
+
+    \b
+    Example: trimodal prepare kaldi data/train work/train
+    """
+    from pipelines.prepare_kaldi import scan_kaldi
+    from pipelines.progress import progress_bar
+
+    with progress_bar("prepare kaldi", None, "recordings") as advance:
+        corpus, found = scan_kaldi(
+            data, work, root, allow_pipes=allow_pipes, redo=redo, progress=advance
+        )
+    flags = {"shard_size": shard_size, "seed": seed}
+    launch.write_manifest(work, "kaldi", corpus, found, {}, preset, config_file, flags, redo)
+
+
 @main.command()
 @click.argument("work", type=FOLDER)
 @click.option("--threshold", type=float, help="Keep from this log-likelihood per frame on.")

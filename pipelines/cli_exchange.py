@@ -86,6 +86,42 @@ def export_mmsa(
     click.echo(f"export mmsa: {summary.line()}; {summary.status}: {out}")
 
 
+@export_group.command("kaldi")
+@click.argument("work", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option(
+    "--wav", is_flag=True,
+    help="Decode the sound to WAV files in OUT, once, in place of a pipe through ffmpeg.",
+)  # fmt: skip
+@click.option("--jobs", type=click.IntRange(1), help="Worker processes [default: all cores].")
+@redo_option
+def export_kaldi(work: Path, out: Path, wav: bool, jobs: int | None, redo: bool) -> None:
+    """Write a Kaldi data directory: all utterances, or those that `select` kept.
+
+    With words where there are transcripts or all is decoded, and with features where the audio is
+    extracted.
+
+    \b
+    Example: trimodal export kaldi work/voxceleb2 data/voxceleb2
+    """
+    import shutil
+
+    from joblib import cpu_count
+
+    from pipelines.exchange.export_kaldi import export_kaldi as run
+    from pipelines.progress import progress_bar
+
+    with progress_bar("export kaldi", None, "recordings") as advance:
+        exported = run(
+            work, out, wav=wav, redo=redo, jobs=jobs or cpu_count(), progress=advance
+        )  # fmt: skip
+    if exported.runs_ffmpeg and shutil.which("ffmpeg") is None:
+        launch.notes(["wav.scp runs ffmpeg, which is not installed here; or export with --wav"])
+    for line in exported.lines():
+        click.echo(f"export kaldi: {line}")
+    click.echo(f"export kaldi: {out}")
+
+
 @click.group("import")
 def import_group() -> None:
     """Take features that were extracted elsewhere.

@@ -7,9 +7,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = {
-    "prepare_voxceleb2", "prepare_mosei", "decode", "select", "extract", "pretrain", "finetune",
-    "embed", "evaluate", "compare", "report", "exchange.export_webdataset",
-    "exchange.export_lhotse", "exchange.export_mmsa", "exchange.import_csd", "exchange.import_npz",
+    "prepare_voxceleb2", "prepare_mosei", "prepare_kaldi", "decode", "select", "extract",
+    "pretrain", "finetune", "embed", "evaluate", "compare", "report", "exchange.export_webdataset",
+    "exchange.export_lhotse", "exchange.export_mmsa", "exchange.export_kaldi",
+    "exchange.import_csd", "exchange.import_npz",
 }  # fmt: skip
 PARTS_OF_THE_COMMAND_LINE = {
     "pipelines.cli_compare",
@@ -23,7 +24,7 @@ PARTS_OF_THE_COMMAND_LINE = {
 COMMAND_LINE = {"pipelines.cli"} | PARTS_OF_THE_COMMAND_LINE
 HEAVY = {
     "torch", "torchvision", "torchaudio", "cv2", "gensim", "vosk", "matplotlib", "h5py", "joblib",
-    "av", "scipy", "jinja2", "lhotse",
+    "av", "scipy", "jinja2", "lhotse", "kaldiio",
 }  # fmt: skip
 FORBIDDEN = {
     "featurize": {"model", "pipelines", "click", "joblib"},
