@@ -73,11 +73,11 @@ quoted() {
   echo "${line:1}"
 }
 
-# set_up OUT SETTINGS TARGET...: goes to OUT, which gets links to the targets, among them path.sh and
+# set_up OUT SETTINGS TARGET...: goes to OUT ($out), which gets links to the targets, among them path.sh and
 # Kaldi's utils and steps, as its scripts want them in the folder where they run. SETTINGS are those
 # that decide the results: another run there with others is refused.
 set_up() {
-  local out settings=$2 target
+  local settings=$2 target
   out=$(realpath -m "$1")
   shift 2
   [[ $out =~ ^[A-Za-z0-9_./+=@,-]+$ ]] ||
@@ -126,15 +126,16 @@ done_stage() {
 # need_kaldi PROGRAM...: Kaldi's scripts, and that its programs are there.
 need_kaldi() {
   local program missing=()
-  quoted export "KALDI_ROOT=$kaldi" "PYTHONPATH=$PYTHONPATH"
   # shellcheck source=cmd.sh
   . "$recipe/cmd.sh"
-  if $dry_run; then return 0; fi
-  # shellcheck source=path.sh
-  . "$recipe/path.sh"
-  for program; do
-    command -v "$program" > /dev/null || missing+=("$program")
-  done
-  [ ${#missing[@]} -eq 0 ] ||
-    fail "not below KALDI_ROOT=$KALDI_ROOT: ${missing[*]}; build Kaldi (make -C src)"
+  if ! $dry_run; then
+    # shellcheck source=path.sh
+    . "$recipe/path.sh"
+    for program; do
+      command -v "$program" > /dev/null || missing+=("$program")
+    done
+    [ ${#missing[@]} -eq 0 ] ||
+      fail "not below KALDI_ROOT=$KALDI_ROOT: ${missing[*]}; build Kaldi (make -C src)"
+  fi
+  quoted export "KALDI_ROOT=$kaldi" "PYTHONPATH=$PYTHONPATH"
 }

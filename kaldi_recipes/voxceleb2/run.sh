@@ -68,14 +68,14 @@ fi
 
 if at_stage 1 "validate"; then
   run utils/validate_data_dir.sh --no-text --no-feats data/vox
-  run utils/copy_data_dir.sh --validate-opts "--no-text --no-feats" data/vox $data
-  # Each utterance is a speaker of its own: its words and score depend on nothing but itself.
-  run local/one_speaker_per_utterance.sh $data
-  run utils/validate_data_dir.sh --no-text --no-feats $data
   done_stage 1
 fi
 
 if at_stage 2 "MFCC"; then
+  run rm -rf $data # of a run that was killed here
+  run utils/copy_data_dir.sh --validate-opts "--no-text --no-feats" data/vox $data
+  # Each utterance is a speaker of its own: its words and score depend on nothing but itself.
+  run local/one_speaker_per_utterance.sh $data
   run steps/make_mfcc.sh --cmd "$train_cmd" --nj "$nj" --mfcc-config $model/mfcc.conf $data \
     exp/make_mfcc mfcc
   run utils/fix_data_dir.sh $data
@@ -120,6 +120,6 @@ if at_stage 5 "words and scores"; then
 fi
 
 if at_stage 6 "back into the workspace"; then
-  run trimodal decode "$work" --engine import --decoded decoded
+  run trimodal decode "$work" --engine import --decoded "$out/decoded"
   done_stage 6
 fi

@@ -48,7 +48,7 @@ def run_recipe() -> Run:
 
 @pytest.fixture(scope="session")
 def speech() -> dict[str, np.ndarray]:
-    """int16 (n_samples,) at 16 kHz of eight utterances by their Kaldi names; the last are German."""
+    """int16 (n_samples,) at 16 kHz of eight utterances by their names; the last two are German."""
     sounds = {}
     for index in range(8):
         language = "en" if index < 6 else "de"
@@ -59,27 +59,30 @@ def speech() -> dict[str, np.ndarray]:
     return sounds
 
 
-@pytest.fixture(scope="session")
-def write_data() -> Callable[[Path, dict[str, np.ndarray]], None]:
-    """Writes a Kaldi data directory with sound and the manifest's ids."""
+@pytest.fixture
+def workspace(tmp_path: Path, speech: dict[str, np.ndarray]) -> Callable[..., Path]:
+    """``workspace(n)``: of n utterances of that speech, by ``trimodal prepare kaldi``."""
+    from click.testing import CliRunner
 
-    def write(folder: Path, sounds: dict[str, np.ndarray]) -> None:
-        (folder / "wav").mkdir(parents=True)
-        for name, samples in sounds.items():
-            with wave.open(str(folder / "wav" / f"{name}.wav"), "wb") as out:
-                out.setparams((1, 2, SAMPLE_RATE_HZ, 0, "NONE", ""))
-                out.writeframes(samples.astype("<i2").tobytes())
-        rows = {
-            "wav.scp": [f"{name} {folder}/wav/{name}.wav" for name in sounds],
-            "utt2spk": [f"{name} {name[:7]}" for name in sounds],
-            "utt2id": [f"{name} {name.replace('-', '/')}" for name in sounds],
-        }
-        speakers = dict.fromkeys(name[:7] for name in sounds)
-        rows["spk2utt"] = [
-            " ".join([speaker, *(name for name in sounds if name.startswith(speaker))])
-            for speaker in speakers
-        ]
-        for name, lines in rows.items():
-            (folder / name).write_text("".join(f"{line}\n" for line in lines))
+    from pipelines.cli import main
 
-    return write
+    def make(n: int = 8) -> Path:
+        write_data(tmp_path / "data", dict([*speech.items()][:n]))
+        words = ["prepare", "kaldi", str(tmp_path / "data"), str(tmp_path / "work")]
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 0, done.output
+        return tmp_path / "work"
+
+    return make
+
+
+def write_data(folder: Path, sounds: dict[str, np.ndarray]) -> None:
+    """Writes a Kaldi data directory of these utterances."""
+    (folder / "wav").mkdir(parents=True)
+    for name, samples in sounds.items():
+        with wave.open(str(folder / "wav" / f"{name}.wav"), "wb") as out:
+            out.setparams((1, 2, SAMPLE_RATE_HZ, 0, "NONE", ""))
+            out.writeframes(samples.astype("<i2").tobytes())
+    sound = "".join(f"{name} {folder}/wav/{name}.wav\n" for name in sounds)
+    (folder / "wav.scp").write_text(sound)
+    (folder / "utt2spk").write_text("".join(f"{name} {name[:7]}\n" for name in sounds))
