@@ -27,7 +27,10 @@ data=$(realpath -m "${data:-${arguments[0]}/corpus}")
 s5=$kaldi/egs/librispeech/s5
 tdnn=exp/chain_cleaned/tdnn_1d_sp
 graph=$tdnn/graph_tgsmall
-programs=(tree-info fsttablecompose make-h-transducer add-self-loops am-info)
+programs=()
+if [ ! -e "${arguments[0]}/$graph/HCLG.fst" ]; then
+  programs=(tree-info fsttablecompose make-h-transducer add-self-loops am-info)
+fi
 links=("$recipe"/{path.sh,cmd.sh} "$kaldi"/egs/wsj/s5/{utils,steps})
 if [ "$source" = trained ]; then
   programs+=(compute-mfcc-feats gmm-latgen-faster nnet3-chain-train)

@@ -20,6 +20,8 @@ def unpack(archive: Path, out: Path) -> int:
     Raises:
         ModelError: the archive is damaged, holds none of these folders, or reaches out of OUT.
     """
+    if not hasattr(tarfile, "data_filter"):
+        raise ModelError("unpacking safely needs Python 3.11.4 or later; give it as PYTHON=...")
     try:
         with tarfile.open(archive, "r:*") as tar:
             members = [member for member in tar if _is_wanted(member.name)]

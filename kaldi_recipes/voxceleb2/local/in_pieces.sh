@@ -32,6 +32,7 @@ attempt() {
   "${program[@]//PIECE/$piece}" > "$piece/log" 2>&1 || status=$?
   n_lines=$(wc -l < "$list")
   if [ $status -eq 0 ]; then
+    rm -rf "$piece"[ab]* # halves of an attempt that failed, in a run that was killed
     echo "$1: $n_lines utterances"
   elif [ $status -eq 130 ] || [ $status -eq 143 ]; then
     fail "stopped; run it again to go on"
