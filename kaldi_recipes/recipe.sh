@@ -82,7 +82,7 @@ set_up() {
   shift 2
   [[ $out =~ ^[A-Za-z0-9_./+=@,-]+$ ]] ||
     fail "$out: Kaldi's scripts take plain characters and no spaces in paths; give another OUT"
-  $dry_run || check_settings "$out" "$settings"
+  check_settings "$out/.settings" "$settings"
   run mkdir -p "$out/.done"
   for target; do
     run ln -sfn "$target" "$out/$(basename "$target")"
@@ -92,12 +92,11 @@ set_up() {
   $dry_run || printf '%s\n' "$settings" > .settings
 }
 
+# check_settings FILE SETTINGS: that FILE, if there is one, holds the same.
 check_settings() {
-  local known
-  [ -e "$1/.settings" ] || return 0
-  known=$(cat "$1/.settings")
-  [ "$known" = "$2" ] ||
-    fail "$1 was made with other settings ($known; now: $2): give another OUT, or remove it"
+  if $dry_run || [ ! -e "$1" ] || [ "$(cat "$1")" = "$2" ]; then return 0; fi
+  fail "$(dirname "$1") was made with other settings ($(cat "$1"); now: $2): give another OUT, or" \
+    "remove it"
 }
 
 # at_stage N TITLE: whether stage N is to be run.

@@ -30,6 +30,7 @@ work=$(realpath -m "${arguments[0]}")
 given_model=$(realpath -m "${arguments[1]}")
 [[ " $nj $num_threads $piece_size " != *" 0 "* ]] ||
   fail "--nj, --num-threads and --piece-size are 1 or more"
+[[ $wav == true || $wav == false ]] || fail "--wav $wav: true or false"
 [ -d "$given_model" ] || fail "$given_model: no such folder; give a model directory"
 
 data=data/vox_hires
@@ -57,8 +58,10 @@ need_kaldi "$decoder" compute-mfcc-feats copy-feats ivector-extract-online2 latt
   lattice-align-words lattice-to-ctm-conf
 read -ra train <<< "$train_cmd"
 read -ra decode_jobs <<< "$decode_cmd --num-threads $num_threads"
-set_up "${arguments[2]}" "work=$work model=$given_model nj=$nj piece-size=$piece_size wav=$wav" \
+set_up "${arguments[2]}" "work=$work model=$given_model wav=$wav" \
   "$recipe"/{path.sh,cmd.sh,local,conf} "$kaldi"/egs/wsj/s5/{utils,steps}
+
+if [ -e .done/2 ] && [ "${stage:-3}" -gt 2 ]; then check_settings "$out/.jobs" "nj=$nj"; fi
 
 if at_stage 0 "the model in Kaldi's layout, the data directory"; then
   run "$python" -m kaldi_recipes.voxceleb2.kaldi_model "$given_model" conf $model
@@ -81,6 +84,7 @@ if at_stage 2 "MFCC"; then
   run utils/fix_data_dir.sh $data
   run utils/validate_data_dir.sh --no-text $data
   run utils/split_data.sh $data "$nj"
+  $dry_run || echo "nj=$nj" > .jobs
   done_stage 2
 fi
 

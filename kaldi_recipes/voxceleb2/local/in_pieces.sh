@@ -67,7 +67,7 @@ lose() {
 }
 
 mkdir -p "$dir"
-printf '%q ' "$n" "$@" > "$dir/command.new"
+printf '%q ' "$n" "$list" "$@" > "$dir/command.new"
 if [ -e "$dir/command" ] && ! cmp -s "$dir/command" "$dir/command.new"; then
   fail "$dir was made by another command ($(cat "$dir/command")); remove it to make it again"
 fi
