@@ -10,10 +10,11 @@ demo: .venv/installed  ## make two small corpora, run every stage, write build/d
 test: .venv/installed  ## the whole test suite
 	$(BIN)/python -m pytest
 
-check: .venv/installed  ## formatting, lint and types
+check: .venv/installed  ## formatting, lint, types and shell scripts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/shellcheck kaldi_recipes/*.sh kaldi_recipes/*/*.sh kaldi_recipes/*/local/*.sh
 
 bench: .venv/installed  ## what is measured, see benchmarks/README.md
 	$(BIN)/python -m benchmarks
