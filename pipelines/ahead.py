@@ -123,6 +123,9 @@ class Ahead:
                 status = worker.end()
                 if run.stopped:
                     return
+                if status == signal.SIGALRM.name:  # ``ahead_worker.time_limit``
+                    run.add(task, FAILED, MediaError("decoder hung"))
+                    return
                 if attempt == ATTEMPTS:
                     run.add(task, FAILED, MediaError(f"decoder died ({status})"))
 

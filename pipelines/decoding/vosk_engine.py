@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from featurize.errors import MediaError, TrimodalError
+from featurize.errors import TrimodalError
 from pipelines.decoding.acoustic_model import (
     DEMO_FOLDER,
     DEMO_MODEL,
@@ -13,8 +13,9 @@ from pipelines.decoding.acoustic_model import (
     model_digest,
 )
 from pipelines.decoding.engine import Decoded
-from pipelines.decoding.vosk_decoder import LIKELIHOOD_DEFINITION, VoskDecoder
-from pipelines.manifest import Utterance, safe_path
+from pipelines.decoding.vosk_decoder import LIKELIHOOD_DEFINITION
+from pipelines.decoding.vosk_process import process_of_this_worker
+from pipelines.manifest import Utterance
 
 
 class VoskEngine:
@@ -45,24 +46,4 @@ class VoskEngine:
     def decode(
         self, utterances: Sequence[Utterance], root: Path
     ) -> Iterator[tuple[Utterance, Decoded | TrimodalError | OSError]]:
-        decoder = VoskDecoder(self.info.path)
-        for utterance in utterances:
-            try:
-                found: Decoded | TrimodalError | OSError = self._one(decoder, utterance, root)
-            except (TrimodalError, OSError) as error:
-                found = error
-            yield utterance, found
-
-    def _one(self, decoder: VoskDecoder, utterance: Utterance, root: Path) -> Decoded:
-        from featurize.media import read_audio
-
-        if utterance.audio is None:
-            raise MediaError("no audio file")
-        return decoder.decode(
-            read_audio(
-                safe_path(Path(root), utterance.audio),
-                start_s=utterance.start_s,
-                end_s=utterance.end_s,
-                sample_rate_hz=self.info.sample_rate_hz,
-            )
-        )
+        return process_of_this_worker(self.info.path.resolve()).decode(utterances, root)
