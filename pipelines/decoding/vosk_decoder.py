@@ -110,6 +110,11 @@ class VoskDecoder:
         n_frames = self.info.n_decoded_frames(len(samples))
         if n_frames == 0 or alternatives == NOTHING_DECODED:
             raise MediaError("the decoder found no path through its graph")
+        if any(not word["word"] for word in alternatives[0].get("result", [])):
+            raise ModelError(
+                f"{self.info.path}: its words.txt lacks words that the graph has; copy the one "
+                "that lies beside HCLG.fst where the graph was made"
+            )
         return alternatives, n_frames
 
     def _alternatives(self, samples: "np.ndarray") -> list[dict[str, Any]]:
@@ -136,7 +141,13 @@ class VoskDecoder:
     def _renew(self) -> None:
         import vosk
 
-        self._recogniser = vosk.KaldiRecognizer(self._model, self.info.sample_rate_hz)
+        try:
+            self._recogniser = vosk.KaldiRecognizer(self._model, self.info.sample_rate_hz)
+        except Exception:  # vosk raises no narrower kind; Kaldi's own words are on stderr
+            raise ModelError(
+                f"{self.info.path}: libvosk cannot decode with it (see its message above); mend "
+                "the setting that it names, or copy the model again"
+            ) from None
         self._recogniser.SetWords(True)
         self._recogniser.SetMaxAlternatives(N_BEST)
         self._n_samples = 0

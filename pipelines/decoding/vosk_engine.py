@@ -13,21 +13,22 @@ from pipelines.decoding.acoustic_model import (
     model_digest,
 )
 from pipelines.decoding.engine import Decoded
+from pipelines.decoding.named_model import is_name, named_model
 from pipelines.decoding.vosk_decoder import LIKELIHOOD_DEFINITION
 from pipelines.decoding.vosk_process import process_of_this_worker
 from pipelines.manifest import Utterance
 
 
 class VoskEngine:
-    """Decodes with a Kaldi or Vosk model directory; ``demo`` is the shipped one.
+    """Decodes with a Kaldi or Vosk model directory.
 
-    Raises:
-        ModelError: the directory cannot be used.
+    ``model`` is its path, the name of one of the Vosk project's (see ``named_model``), or ``demo``
+    for the shipped one. Raises ModelError when it cannot be used.
     """
 
     def __init__(self, model: str) -> None:
         self.model = model
-        self.info = check_model_dir(DEMO_FOLDER if model == DEMO_MODEL else Path(model))
+        self.info = check_model_dir(_folder(model))
 
     def config(self) -> dict[str, Any]:
         """The model counts by content: moving it changes nothing."""
@@ -47,3 +48,10 @@ class VoskEngine:
         self, utterances: Sequence[Utterance], root: Path
     ) -> Iterator[tuple[Utterance, Decoded | TrimodalError | OSError]]:
         return process_of_this_worker(self.info.path.resolve()).decode(utterances, root)
+
+
+def _folder(model: str) -> Path:
+    """A folder of that name comes before a model of that name."""
+    if model == DEMO_MODEL:
+        return DEMO_FOLDER
+    return named_model(model) if is_name(model) and not Path(model).is_dir() else Path(model)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurize.errors import MediaError, ModelError, TrimodalError
-from pipelines.ahead import FAILED, ITEM, Ahead
+from pipelines.ahead import FAILED, ITEM, Ahead, WorkerError
 from pipelines.ahead_worker import time_limit
 from pipelines.decoding.engine import Decoded
 from pipelines.decoding.pieces import Piece, joined, pieces
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # A piece that takes longer counts as hanging; the slowest models need the length of the sound.
 LIMIT_S, LIMIT_PER_S = 60.0, 20.0
+DEATHS_AT_MOST = 5  # before a first result: then it is not the sound
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class VoskProcess:
         self._model = model
         self._ahead = Ahead(functools.partial(heard, model), n_workers=1)
         self._is_loaded = False
+        self._n_deaths: int | None = 0  # before the first result; None after it
 
     @property
     def pids(self) -> list[int]:
@@ -60,6 +62,7 @@ class VoskProcess:
                 continue
             if isinstance(content, ModelError):
                 raise content
+            self._count(content)
             yield utterances[number], content if kind == FAILED else joined(found)
             found = []
 
@@ -68,11 +71,24 @@ class VoskProcess:
         self._ahead.close()
         self._is_loaded = False
 
+    def _count(self, content: TrimodalError | OSError | None) -> None:
+        """Raises ModelError when the process has died or hung over and over, and done nothing."""
+        if isinstance(content, WorkerError) and self._n_deaths is not None:
+            self._n_deaths += 1
+            if self._n_deaths == DEATHS_AT_MOST:
+                raise ModelError(
+                    f"{self._model}: the decoder ended on each of the first {DEATHS_AT_MOST} "
+                    f"utterances ({content}); its own message is above; copy the model again, or "
+                    "give the machine more memory"
+                )
+        elif content is None:
+            self._n_deaths = None
+
     def _load(self) -> None:
         if self._is_loaded:
             return
         for _, kind, error in self._ahead.map([Task(None, self._model)]):
-            if kind == FAILED and isinstance(error, MediaError):
+            if kind == FAILED and isinstance(error, WorkerError):
                 raise ModelError(
                     f"{self._model}: loading it ended the process ({error}); its own message is "
                     "above, or memory was short; copy the model again"
