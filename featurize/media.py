@@ -41,6 +41,7 @@ LARGEST_DELAY_S = 600.0  # of the sound behind the picture, before time stamps a
 FALLBACK_FRAME_RATE_HZ = 25.0  # for streams that state neither time stamps nor a rate
 # Without it libswresample's mix of stereo to floating-point mono is 3 dB too loud.
 MIX_WITHIN_FULL_SCALE = {"rematrix_maxval": "1"}
+STRETCH_S = 10  # of sound at once, in ``iter_audio``
 LARGEST_SAMPLE = 32767 / 32768  # int16's range, Kaldi's, scaled to [-1, 1)
 
 # A decoded frame, or None at the end, to blocks of mono float32 samples.
@@ -83,10 +84,41 @@ def read_audio(
         MediaError: no media file, no sound in the file or the segment, a decoding error before
             the segment's end, or less sound than the header states (a truncated file).
     """
+    sound = bytearray()  # float32; grows in place, where joining arrays would hold all of it twice
+    for block in _segment_blocks(path, start_s, end_s, sample_rate_hz):
+        sound += block
+    return _clipped(sound)
+
+
+def iter_audio(
+    path: str | Path,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    sample_rate_hz: int = 16000,
+) -> Iterator[np.ndarray]:
+    """Yield what ``read_audio`` returns in stretches of about ``STRETCH_S``: sound of hours.
+
+    Raises MediaError as ``read_audio`` does, where the damage is met: stretches before it have
+    been yielded by then.
+    """
+    sound = bytearray()
+    for block in _segment_blocks(path, start_s, end_s, sample_rate_hz):
+        sound += block
+        if len(sound) >= 4 * STRETCH_S * sample_rate_hz:
+            yield _clipped(sound)
+            sound = bytearray()
+    if sound:
+        yield _clipped(sound)
+
+
+def _segment_blocks(
+    path: str | Path, start_s: float, end_s: float | None, sample_rate_hz: int
+) -> Iterator["memoryview[Any]"]:
+    """Yield the float32 blocks of a segment, cut at its ends; then look whether all was there."""
     _check_segment(path, start_s, end_s)
     first = round(start_s * sample_rate_hz)
-    stop = None if end_s is None else round(end_s * sample_rate_hz)
-    sound = bytearray()  # float32; grows in place, where joining arrays would hold all of it twice
+    stop = math.inf if end_s is None else round(end_s * sample_rate_hz)
     position = 0
     with _opened(path) as container:
         best = container.streams.best("audio")
@@ -96,19 +128,20 @@ def read_audio(
         with _decoding(path, lambda: position / sample_rate_hz):
             for block in _mono_blocks(container, stream, sample_rate_hz):
                 end = position + len(block)
-                if end > first:
-                    sound += block[max(first - position, 0) :]
+                if end > first and position < stop:
+                    yield block[max(first - position, 0) : int(min(stop, end)) - position]
                 position = end
-                if stop is not None and position >= stop:
+                if position >= stop:
                     break
         _check_complete(path, container, stream, position / sample_rate_hz, end_s)
-    waveform = np.frombuffer(sound, np.float32)
-    n_samples = len(waveform) if stop is None else min(stop, position) - first
-    if n_samples <= 0:
+    if min(stop, position) <= first:
         raise MediaError(
             f"{path}: no sound after {start_s:g} s (it ends at {position / sample_rate_hz:.2f} s)"
         )
-    waveform = waveform[:n_samples]
+
+
+def _clipped(sound: bytearray) -> np.ndarray:
+    waveform = np.frombuffer(sound, np.float32)
     return np.clip(waveform, -1.0, np.float32(LARGEST_SAMPLE), out=waveform)
 
 

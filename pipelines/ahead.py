@@ -29,6 +29,10 @@ ATTEMPTS = 2
 Event = tuple[int, str, Any]  # number of the task, kind of event, its item or error
 
 
+class WorkerError(MediaError):
+    """A task whose worker died on it twice, or hung."""
+
+
 @dataclass
 class _Task:
     """One task, what has come of it, and how it ended: DONE or FAILED, with the error."""
@@ -74,7 +78,7 @@ class Ahead:
 
         ``(k, "item", item)`` for each item of task k, then ``(k, "done", None)``, or
         ``(k, "failed", error)`` with the TrimodalError or OSError that the function raised, or a
-        MediaError when the worker died twice or hung. Other errors are raised here.
+        WorkerError when the worker died twice or hung. Other errors are raised here.
         """
         run = _Run([_Task(task) for task in tasks], self._max_waiting)
         threads = [
@@ -117,14 +121,17 @@ class Ahead:
             except TimeoutError:
                 worker.kill()
                 worker.end()
-                run.add(task, FAILED, MediaError(f"decoder hung for {self._timeout_s:.0f} s"))
+                run.add(task, FAILED, WorkerError(f"decoder hung for {self._timeout_s:.0f} s"))
                 return
             except (EOFError, OSError):
                 status = worker.end()
                 if run.stopped:
                     return
+                if status == signal.SIGALRM.name:  # ``ahead_worker.time_limit``
+                    run.add(task, FAILED, WorkerError("decoder hung"))
+                    return
                 if attempt == ATTEMPTS:
-                    run.add(task, FAILED, MediaError(f"decoder died ({status})"))
+                    run.add(task, FAILED, WorkerError(f"decoder died ({status})"))
 
 
 class _Run:

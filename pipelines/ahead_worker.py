@@ -3,10 +3,12 @@
 python -m pipelines.ahead_worker FD, started by nobody but ``pipelines.ahead``.
 """
 
+import math
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -43,6 +45,16 @@ def messages(
         yield FAILED, error
     else:
         yield DONE, None
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """What takes longer ends the process, also within C code; ``Ahead`` says that it hung."""
+    signal.alarm(math.ceil(seconds))
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
 if __name__ == "__main__":

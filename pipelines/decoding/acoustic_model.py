@@ -10,7 +10,6 @@ are those of ``src/model.cc`` of vosk-api 0.3.45:
 HCLr.fst, Gr.fst and disambig_tid.int may stand in place of HCLG.fst.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,15 @@ from pipelines.decoding.acoustic_model_files import (
     KaldiConfig,
     fst_header,
     network_inputs,
+    phones,
     read_config,
+)
+from pipelines.decoding.acoustic_model_settings import (
+    LOWEST,
+    check_decoding,
+    check_dimension,
+    check_word_boundaries,
+    feature_config,
 )
 
 DEMO_MODEL = "demo"
@@ -41,13 +48,16 @@ _OPTIONAL = (
     "global_cmvn.stats",
     "conf/pitch.conf",
     "pitch.conf",
-    "rescore/G.carpa",
-    "rescore/G.fst",
-    "rnnlm/word_feats.txt",
-    "rnnlm/feat_embedding.final.mat",
-    "rnnlm/special_symbol_opts.conf",
-    "rnnlm/final.raw",
 )
+# Where the first is there, libvosk reads the others too.
+_TOGETHER = {
+    "rescore/G.carpa": ("rescore/G.fst",),
+    "rnnlm/final.raw": (
+        "rnnlm/word_feats.txt",
+        "rnnlm/feat_embedding.final.mat",
+        "rnnlm/special_symbol_opts.conf",
+    ),
+}
 # What libvosk sets for the flat layout, which has no model.conf.
 _FLAT_OPTIONS = {
     "acoustic-scale": "1.0",
@@ -99,25 +109,33 @@ def check_model_dir(path: Path) -> AcousticModelInfo:
             would abort the process; the message names it and says what to do.
     """
     settings, final_mdl, conf, graph = _layout(path)
-    _check_silence_phones(settings)
-    features_name, features = _features(path, conf)
+    check_decoding(settings)
+    features_name, features = feature_config(path, conf)
     n_features, n_ivector = network_inputs(path / final_mdl)
-    _check_dimension(path, features, n_features, conf)
+    if not (path / f"{conf}pitch.conf").is_file():
+        check_dimension(features, n_features)
     files = [final_mdl, features_name, *_graph_files(path, graph)]
     if conf:
         files.append("conf/model.conf")
     has_ivectors = n_ivector is not None or (path / "ivector" / "final.ie").is_file()
     if has_ivectors:
         files += [f"ivector/{name}" for name in IVECTOR_FILES]
+    for sign, names in _TOGETHER.items():
+        if (path / sign).is_file():
+            files += [sign, *names]
     _require(path, files)
-    files += [name for name in _OPTIONAL if (path / name).is_file()]
+    optional = [name for name in _OPTIONAL if (path / name).is_file()]
+    for name in optional:
+        if name.endswith("word_boundary.int"):
+            check_word_boundaries(path / name, phones(path / final_mdl))
+    files += optional
     dither = features.number("dither", 1, minimum=0)
     return AcousticModelInfo(
         path=path,
         files=tuple(sorted(files)),
-        sample_rate_hz=int(features.number("sample-frequency", 16000)),
-        frame_length_s=features.number("frame-length", 25) / 1000,
-        frame_shift_s=features.number("frame-shift", 10) / 1000,
+        sample_rate_hz=int(_checked(features, "sample-frequency", 16000)),
+        frame_length_s=_checked(features, "frame-length", 25) / 1000,
+        frame_shift_s=_checked(features, "frame-shift", 10) / 1000,
         snip_edges=features.options.get("snip-edges", "true") != "false",
         frame_subsampling_factor=int(settings.number("frame-subsampling-factor", 1, minimum=1)),
         acoustic_scale=settings.number("acoustic-scale", 0.1),
@@ -162,37 +180,6 @@ def _layout(path: Path) -> tuple[KaldiConfig, str, str, str]:
     )
 
 
-def _check_silence_phones(settings: KaldiConfig) -> None:
-    phones = settings.options.get("endpoint.silence-phones")
-    if phones is None or not re.fullmatch(r"\d+(:\d+)*", phones):
-        found = "is missing" if phones is None else f"is {phones!r}"
-        raise ModelError(
-            f"{settings.path}: --endpoint.silence-phones {found}, which aborts the decoder; set it "
-            "to the numbers of the silence phones, as in phones/silence.csl: 1:2:3"
-        )
-
-
-def _features(path: Path, conf: str) -> tuple[str, KaldiConfig]:
-    for kind in ("mfcc", "fbank"):
-        name = f"{conf}{kind}.conf"
-        if (path / name).is_file():
-            return name, read_config(path / name)
-    raise ModelError(f"{path}: no {conf}mfcc.conf; copy the one the model was trained with")
-
-
-def _check_dimension(path: Path, features: KaldiConfig, n_expected: int, conf: str) -> None:
-    if features.path.name == "mfcc.conf":
-        n_given = int(features.number("num-ceps", 13))
-    else:
-        n_given = int(features.number("num-mel-bins", 23))
-        n_given += features.options.get("use-energy") == "true"
-    if n_given != n_expected and not (path / f"{conf}pitch.conf").is_file():
-        raise ModelError(
-            f"{features.path}: makes {n_given} features a frame, the network takes {n_expected}; "
-            "copy the one the model was trained with"
-        )
-
-
 def _graph_files(path: Path, graph: str) -> list[str]:
     """The graph's files; without HCLG.fst the two halves and the table that joins them."""
     names = [f"{graph}HCLG.fst"]
@@ -206,6 +193,10 @@ def _graph_files(path: Path, graph: str) -> list[str]:
     _require(path, names)
     headers = [fst_header(path / name) for name in names if name.endswith(".fst")]
     return names if headers[-1].has_words else [*names, f"{graph}words.txt"]
+
+
+def _checked(features: KaldiConfig, option: str, default: float) -> float:
+    return features.number(option, default, minimum=LOWEST[option])
 
 
 def _require(path: Path, names: list[str]) -> None:

@@ -82,6 +82,23 @@ def network_inputs(path: Path) -> tuple[int, int | None]:
     return dimensions["input"], dimensions.get("ivector")
 
 
+def phones(path: Path) -> frozenset[int]:
+    """Numbers of the phones in a binary transition model; empty when it is text.
+
+    Kaldi writes them first of all (``HmmTopology::Write``, ``WriteIntegerVector``): the size of an
+    integer in one byte, how many, and they.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(1 << 20)
+    opening = b"\0B<TransitionModel> <Topology> \4"
+    if not head.startswith(opening):
+        return frozenset()
+    (n,) = struct.unpack_from("<i", head, len(opening))
+    if not 0 < n <= (len(head) - len(opening) - 4) // 4:
+        raise ModelError(f"{path}: its list of phones is damaged; copy the file again")
+    return frozenset(struct.unpack_from(f"<{n}i", head, len(opening) + 4))
+
+
 def fst_header(path: Path) -> Fst:
     """Header of an OpenFst file. Raises ModelError when it is none, or of another arc type."""
     with path.open("rb") as stream:

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from featurize.errors import MediaError, ModelError
 from pipelines.decoding.acoustic_model import check_model_dir
-from pipelines.decoding.engine import Decoded
+from pipelines.decoding.engine import Decoded, Word
+from pipelines.decoding.n_best import with_posteriors
+from pipelines.decoding.pauses import LONGEST_PAUSE_S, MARGIN_S, without_pauses
+from pipelines.decoding.pieces import Piece, joined
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 
 LIKELIHOOD_DEFINITION = (
     "(model's acoustic scale x log p(sound | best path) - 0.9 x graph cost) / decoded frames; "
-    "natural logarithm, silence included"
+    "natural logarithm, silence included; per speech frame: the same of the sound with pauses "
+    f"of over {LONGEST_PAUSE_S:g} s, where the best path has no word, cut to {2 * MARGIN_S:g} s"
 )
 SHORTEST_S = 0.1
 # Against posteriors from the whole lattice, words of demo speech: in English 0.002 too high on
@@ -53,30 +57,65 @@ class VoskDecoder:
         self._renew()
 
     def decode(self, samples: "np.ndarray") -> Decoded:
-        """Decodes float32 (n_samples,) in [-1, 1), at ``info.sample_rate_hz``.
+        """Decodes float32 (n_samples,) in [-1, 1), at ``info.sample_rate_hz``, in one piece.
 
         A word's confidence is its posterior among the ``N_BEST`` best paths: those with the same
         word at an overlapping time.
 
         Raises MediaError when that is too short to decode, or the decoder fails on it.
         """
+        return joined([self.piece(samples)])
+
+    def piece(self, samples: "np.ndarray") -> Piece:
+        """What ``decode`` hears, as a piece of a longer sound."""
         rate = self.info.sample_rate_hz
-        duration_s = len(samples) / rate
-        if duration_s < SHORTEST_S:
-            raise MediaError(f"only {duration_s:.3f} s of sound, too short to decode")
+        length_s = len(samples) / rate
+        if length_s < SHORTEST_S:
+            raise MediaError(f"only {length_s:.3f} s of sound, too short to decode")
         offset_s = self._n_samples / rate
-        n_frames = self.info.n_decoded_frames(len(samples))
+        alternatives, n_frames = self._best(samples)
+        total = alternatives[0]["confidence"]
+        words = [
+            (word["word"], *self._times(word, offset_s, length_s), confidence)
+            for word, confidence in with_posteriors(alternatives)
+        ]
+        speech_total, n_speech_frames = self._speech(samples, words, total, n_frames)
+        return Piece(
+            length_s=length_s,
+            words=[word for word in words if not NO_WORD.fullmatch(word[0])],
+            n_frames=n_frames,
+            log_likelihood=total,
+            n_speech_frames=n_speech_frames,
+            speech_log_likelihood=speech_total,
+        )
+
+    def _speech(
+        self, samples: "np.ndarray", words: list[Word], total: float, n_frames: int
+    ) -> tuple[float, int]:
+        """Log-likelihood and frames without long pauses: decoded again only if there are any."""
+        speech = without_pauses(samples, words, self.info.sample_rate_hz)
+        if len(speech) == len(samples):
+            return total, n_frames
+        if len(speech) < SHORTEST_S * self.info.sample_rate_hz:
+            return 0.0, 0
+        try:
+            alternatives, n_speech_frames = self._best(speech)
+        except MediaError:
+            return 0.0, 0
+        return alternatives[0]["confidence"], n_speech_frames
+
+    def _best(self, samples: "np.ndarray") -> tuple[list[dict[str, Any]], int]:
+        """The best paths, best first, and the number of decoded frames."""
         alternatives = self._alternatives(as_int16(samples))
+        n_frames = self.info.n_decoded_frames(len(samples))
         if n_frames == 0 or alternatives == NOTHING_DECODED:
             raise MediaError("the decoder found no path through its graph")
-        frame_s = self.info.frame_subsampling_factor * self.info.frame_shift_s
-        words = [
-            (word["word"], *_times(word, offset_s, frame_s, duration_s), confidence)
-            for word, confidence in _with_posteriors(alternatives)
-            if not NO_WORD.fullmatch(word["word"])
-        ]
-        likelihood = alternatives[0]["confidence"] / n_frames
-        return Decoded(words, n_frames, {"log_likelihood_per_frame": likelihood})
+        if any(not word["word"] for word in alternatives[0].get("result", [])):
+            raise ModelError(
+                f"{self.info.path}: its words.txt lacks words that the graph has; copy the one "
+                "that lies beside HCLG.fst where the graph was made"
+            )
+        return alternatives, n_frames
 
     def _alternatives(self, samples: "np.ndarray") -> list[dict[str, Any]]:
         if self.info.dither > 0:
@@ -92,10 +131,23 @@ class VoskDecoder:
             self._renew()
         return result["alternatives"]
 
+    def _times(self, word: dict[str, Any], offset_s: float, length_s: float) -> tuple[float, float]:
+        """Start and end in seconds from the sound's start, by the model's own frames."""
+        frame_s = self.info.frame_subsampling_factor * self.info.frame_shift_s
+        frames = (round((word[key] - offset_s) / LIBVOSK_FRAME_S) for key in ("start", "end"))
+        start_s, end_s = (round(min(frame * frame_s, length_s), 4) for frame in frames)
+        return start_s, end_s
+
     def _renew(self) -> None:
         import vosk
 
-        self._recogniser = vosk.KaldiRecognizer(self._model, self.info.sample_rate_hz)
+        try:
+            self._recogniser = vosk.KaldiRecognizer(self._model, self.info.sample_rate_hz)
+        except Exception:  # vosk raises no narrower kind; Kaldi's own words are on stderr
+            raise ModelError(
+                f"{self.info.path}: libvosk cannot decode with it (see its message above); mend "
+                "the setting that it names, or copy the model again"
+            ) from None
         self._recogniser.SetWords(True)
         self._recogniser.SetMaxAlternatives(N_BEST)
         self._n_samples = 0
@@ -124,40 +176,3 @@ def as_int16(samples: "np.ndarray") -> "np.ndarray":
     import numpy as np
 
     return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
-
-
-def _times(
-    word: dict[str, Any], offset_s: float, frame_s: float, duration_s: float
-) -> tuple[float, float]:
-    """Start and end in seconds from the utterance's start, by the model's own frames."""
-    frames = (round((word[key] - offset_s) / LIBVOSK_FRAME_S) for key in ("start", "end"))
-    start_s, end_s = (round(min(frame * frame_s, duration_s), 4) for frame in frames)
-    return start_s, end_s
-
-
-def _with_posteriors(
-    alternatives: list[dict[str, Any]],
-) -> list[tuple[dict[str, Any], float]]:
-    """The best path's words, each with the share of probability of the paths that hold it too."""
-    import numpy as np
-
-    scores = np.array([path["confidence"] for path in alternatives])
-    weights = np.exp(scores - scores.max())
-    weights /= weights.sum()
-    weighted = [
-        (weight, path.get("result", []))
-        for weight, path in zip(weights.tolist(), alternatives, strict=True)
-    ]
-    return [
-        (word, round(sum(weight for weight, path in weighted if _holds(path, word)), 4))
-        for word in weighted[0][1]
-    ]
-
-
-def _holds(path: list[dict[str, Any]], word: dict[str, Any]) -> bool:
-    return any(
-        other["word"] == word["word"]
-        and other["start"] < word["end"]
-        and other["end"] > word["start"]
-        for other in path
-    )

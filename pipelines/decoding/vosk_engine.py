@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from featurize.errors import MediaError, TrimodalError
+from featurize.errors import TrimodalError
 from pipelines.decoding.acoustic_model import (
     DEMO_FOLDER,
     DEMO_MODEL,
@@ -13,20 +13,22 @@ from pipelines.decoding.acoustic_model import (
     model_digest,
 )
 from pipelines.decoding.engine import Decoded
-from pipelines.decoding.vosk_decoder import LIKELIHOOD_DEFINITION, VoskDecoder
-from pipelines.manifest import Utterance, safe_path
+from pipelines.decoding.named_model import is_name, named_model
+from pipelines.decoding.vosk_decoder import LIKELIHOOD_DEFINITION
+from pipelines.decoding.vosk_process import process_of_this_worker
+from pipelines.manifest import Utterance
 
 
 class VoskEngine:
-    """Decodes with a Kaldi or Vosk model directory; ``demo`` is the shipped one.
+    """Decodes with a Kaldi or Vosk model directory.
 
-    Raises:
-        ModelError: the directory cannot be used.
+    ``model`` is its path, the name of one of the Vosk project's (see ``named_model``), or ``demo``
+    for the shipped one. Raises ModelError when it cannot be used.
     """
 
     def __init__(self, model: str) -> None:
         self.model = model
-        self.info = check_model_dir(DEMO_FOLDER if model == DEMO_MODEL else Path(model))
+        self.info = check_model_dir(_folder(model))
 
     def config(self) -> dict[str, Any]:
         """The model counts by content: moving it changes nothing."""
@@ -45,24 +47,11 @@ class VoskEngine:
     def decode(
         self, utterances: Sequence[Utterance], root: Path
     ) -> Iterator[tuple[Utterance, Decoded | TrimodalError | OSError]]:
-        decoder = VoskDecoder(self.info.path)
-        for utterance in utterances:
-            try:
-                found: Decoded | TrimodalError | OSError = self._one(decoder, utterance, root)
-            except (TrimodalError, OSError) as error:
-                found = error
-            yield utterance, found
+        return process_of_this_worker(self.info.path.resolve()).decode(utterances, root)
 
-    def _one(self, decoder: VoskDecoder, utterance: Utterance, root: Path) -> Decoded:
-        from featurize.media import read_audio
 
-        if utterance.audio is None:
-            raise MediaError("no audio file")
-        return decoder.decode(
-            read_audio(
-                safe_path(Path(root), utterance.audio),
-                start_s=utterance.start_s,
-                end_s=utterance.end_s,
-                sample_rate_hz=self.info.sample_rate_hz,
-            )
-        )
+def _folder(model: str) -> Path:
+    """A folder of that name comes before a model of that name."""
+    if model == DEMO_MODEL:
+        return DEMO_FOLDER
+    return named_model(model) if is_name(model) and not Path(model).is_dir() else Path(model)

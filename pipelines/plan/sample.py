@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -96,10 +97,9 @@ def _stages(
 
 def _cost(stage: str, work: Work, unit: Unit, extract: ExtractSettings) -> Cost:
     work(replace(unit, utterances=unit.utterances[:1]))  # loads the models
-    decoders = _decoders(extract) if stage == "video" else ()
-    cpu_s, started_s = _cpu_s(decoders), time.monotonic()
+    cpu_s, started_s = _cpu_s(), time.monotonic()
     outcome = work(unit)
-    cpu_s, wall_s = _cpu_s(decoders) - cpu_s, time.monotonic() - started_s
+    cpu_s, wall_s = _cpu_s() - cpu_s, time.monotonic() - started_s
     if len(outcome.reasons) > LARGEST_REJECT_SHARE * len(unit.utterances):
         raise StageError(
             f"{stage}: {len(outcome.reasons)} of {len(unit.utterances)} utterances were rejected "
@@ -149,19 +149,16 @@ def read_rate(root: Path, utterances: Iterable[Utterance]) -> float | None:
     return n_read / seconds if n_read else None
 
 
-def _decoders(extract: ExtractSettings) -> Sequence[int]:
-    from pipelines.video_vectors import decoders_of_this_process
-
-    return decoders_of_this_process(extract.decode_jobs).pids
-
-
-def _cpu_s(pids: Iterable[int]) -> float:
-    """Core seconds of this process and of those."""
+def _cpu_s() -> float:
+    """Core seconds of this process and of those that it started: at work, idle or ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
-    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+    for listed in Path("/proc/self/task").glob("*/children"):
+        for pid in listed.read_text().split():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
+    seconds = ticks / os.sysconf("SC_CLK_TCK")
+    return time.process_time() + seconds + ended.ru_utime + ended.ru_stime
 
 
 def refuse_empty(costs: Sequence[Cost]) -> None:

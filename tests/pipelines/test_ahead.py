@@ -1,5 +1,6 @@
 """Real processes that finish, fail, die and hang; a task here is a callable of no arguments."""
 
+import ctypes
 import operator
 import os
 import signal
@@ -11,6 +12,7 @@ import pytest
 
 from featurize.errors import MediaError
 from pipelines.ahead import Ahead
+from pipelines.ahead_worker import time_limit
 
 
 @pytest.fixture
@@ -110,3 +112,22 @@ def test_what_was_left_early_does_not_come_up_later(pool) -> None:
     events.close()
     assert workers.pids == []
     assert list(workers.map([partial(range, 1)])) == [(0, "item", 0), (0, "done", None)]
+
+
+def test_a_worker_past_its_own_time_limit_hung_also_in_c_code(pool) -> None:
+    workers = pool(1)
+    tasks = [partial(range, 1), partial(wait_in_c, 1), partial(wait_in_c, 0), partial(range, 1)]
+    started = time.monotonic()
+    events = list(workers.map(tasks))
+    assert [event[:2] for event in events] == [
+        (0, "item"), (0, "done"), (1, "failed"), (2, "item"), (2, "done"), (3, "item"), (3, "done"),
+    ]  # fmt: skip
+    assert str(events[2][2]) == "decoder hung" and time.monotonic() - started < 5
+
+
+def wait_in_c(seconds: int) -> range:
+    """For ever unless ``seconds`` is 0, with the GIL held, as a bad library may."""
+    with time_limit(1):
+        if seconds:
+            ctypes.PyDLL(None).pause()
+    return range(1)

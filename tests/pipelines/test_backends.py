@@ -148,19 +148,29 @@ def test_a_model_is_loaded_once_a_worker_not_once_a_shard(
 
     words = ("voxceleb2", tiny_corpora / "voxceleb2", tmp_path / "vox", "--shard-size", 2)
     assert trimodal("prepare", *words, "--preset", "demo").exit_code == 0
-    found = trimodal("decode", tmp_path / "vox", "--preset", "demo", "--max-reject-share", 0.5,
-                     "--backend", "dask", "--scheduler", cluster.address)  # fmt: skip
-    assert found.exit_code == 0, found.output
-    assert Workspace(tmp_path / "vox").n_shards > 4
+    words = ("decode", tmp_path / "vox", "--preset", "demo", "--max-reject-share", 0.5,
+             "--backend", "dask", "--scheduler", cluster.address)  # fmt: skip
+    n_shards = Workspace(tmp_path / "vox").n_shards
+    assert n_shards > 4
+    seen = []
     with Client(cluster.address, set_as_default=False) as client:
-        loads = client.run(models_loaded)
-    assert len(loads) == 2 and set(loads.values()) == {1}
+        for shards in (f":{n_shards // 2}", f"{n_shards // 2}:"):
+            found = trimodal(*words, "--shards", shards)
+            assert found.exit_code == 0, found.output
+            seen.append(client.run(decoders))
+    first, second = seen
+    assert all(len(pids) == 1 for pids in second.values())
+    assert first and all(second[worker] == pids for worker, pids in first.items() if pids)
 
 
-def models_loaded() -> int:
-    from pipelines.decoding.vosk_decoder import _model
+def decoders() -> list[int]:
+    """On a worker: the processes that decode for it, each with one model."""
+    from pipelines.decoding.acoustic_model import DEMO_FOLDER
+    from pipelines.decoding.vosk_process import process_of_this_worker
 
-    return _model.cache_info().misses
+    if process_of_this_worker.cache_info().currsize == 0:
+        return []
+    return process_of_this_worker(DEMO_FOLDER.resolve()).pids
 
 
 @pytest.mark.slow

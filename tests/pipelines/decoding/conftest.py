@@ -30,6 +30,12 @@ def speech() -> Speech:
 
 
 @pytest.fixture(scope="session")
+def sentences(speech: Speech) -> list[np.ndarray]:
+    """Six sentences in English, float32 in [-1, 1)."""
+    return [speech("en", index) / np.float32(32768) for index in range(6)]
+
+
+@pytest.fixture(scope="session")
 def write_wav() -> WriteWav:
     """``write_wav(path, samples)`` writes int16 samples at 16 kHz."""
 

@@ -1,6 +1,8 @@
 """A model directory is refused, with the fault named, before it can abort the process."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from pipelines.decoding.acoustic_model import (
     check_model_dir,
     model_digest,
 )
-from pipelines.decoding.acoustic_model_files import fst_header, read_config
+from pipelines.decoding.acoustic_model_files import fst_header, phones, read_config
 
 CHAIN_NETWORK = b"\0B<TransitionModel> ...<Nnet3> \ninput-node name=ivector dim=100\n" + (
     b"input-node name=input dim=40\n<NumComponents> "
@@ -194,3 +196,56 @@ def test_frames_are_counted_as_kaldi_counts_them(
 
 
 DEMO: AcousticModelInfo = check_model_dir(DEMO_FOLDER)
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("conf/model.conf", "--frames-per-chunk=0"),
+        ("conf/model.conf", "--acoustic-scale=-1"),
+        ("conf/model.conf", "--frame-subsampling-factor=0"),
+        ("conf/model.conf", "--extra-left-context-initial=-5"),
+        ("conf/mfcc.conf", "--sample-frequency=1"),
+        ("conf/mfcc.conf", "--frame-length=0.01"),
+        ("conf/mfcc.conf", "--frame-shift=0.01"),
+        ("conf/mfcc.conf", "--preemphasis-coefficient=2"),
+    ],
+)
+def test_a_setting_that_ends_libvosk_is_refused(model: Path, file: str, line: str) -> None:
+    with (model / file).open("a") as config:
+        config.write(f"{line}\n")
+    died = subprocess.run(
+        [sys.executable, "-c", BARE_VOSK, str(model)], capture_output=True, timeout=60
+    )
+    assert died.returncode < 0, died  # else the check can be loosened
+    with pytest.raises(ModelError, match=line.partition("=")[0]):
+        check_model_dir(model)
+
+
+BARE_VOSK = """
+import random, sys, vosk
+vosk.SetLogLevel(-9)
+recogniser = vosk.KaldiRecognizer(vosk.Model(sys.argv[1]), 16000)
+recogniser.AcceptWaveform(random.Random(0).randbytes(32000))
+recogniser.FinalResult()
+"""
+
+
+def test_word_boundaries_must_cover_the_phones(model: Path) -> None:
+    path = model / "graph/phones/word_boundary.int"
+    lines = path.read_text().splitlines(keepends=True)
+    n = len(lines)
+    assert phones(model / "am/final.mdl") == set(range(1, n + 1))
+    path.write_text("".join(lines[: n // 2]))
+    with pytest.raises(ModelError, match=f"no entry for {n - n // 2} phones"):
+        check_model_dir(model)
+    path.write_text("".join(lines) + "end48 internal\n")
+    with pytest.raises(ModelError, match="end48"):
+        check_model_dir(model)
+
+
+def test_what_rescoring_needs_is_named(model: Path) -> None:
+    (model / "rescore").mkdir()
+    (model / "rescore/G.carpa").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"no rescore/G\.fst"):
+        check_model_dir(model)
