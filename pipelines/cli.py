@@ -14,6 +14,7 @@ from pipelines import (
     cli_embed,
     cli_exchange,
     cli_plan,
+    cli_select,
     cli_store,
     cli_training,
     launch,
@@ -181,37 +182,6 @@ def prepare_kaldi(
 
 @main.command()
 @click.argument("work", type=FOLDER)
-@click.option("--threshold", type=float, help="Keep from this log-likelihood per frame on.")
-@click.option("--keep-fraction", type=click.FloatRange(0, 1), help="Keep this best share.")
-@click.option(
-    "--languages", type=FILE, help="CSV of known languages (id,language): scores the choice."
-)
-@settings_options
-def select(
-    work: Path, threshold: float | None, keep_fraction: float | None, languages: Path | None,
-    preset: str, config_file: Path | None,
-) -> None:  # fmt: skip
-    """Keep the utterances whose decoding likelihood says English.
-
-    Without a threshold or a share, Otsu's threshold on the likelihoods. Look at
-    WORK/select/histogram.png before you trust it.
-
-    \b
-    Example: trimodal select work/voxceleb2 --keep-fraction 0.9
-    """
-    from pipelines.select import select as run
-    from pipelines.settings import SelectSettings, Settings
-
-    settings = SelectSettings(threshold, keep_fraction)
-    if threshold is None and keep_fraction is None:  # one flag beats both settings of a file
-        settings = Settings(preset, config_file).section("select", SelectSettings)
-    for line in run(work, threshold=settings.threshold, keep_fraction=settings.keep_fraction,
-                    languages=languages):  # fmt: skip
-        click.echo(line)
-
-
-@main.command()
-@click.argument("work", type=FOLDER)
 @click.argument(
     "modality", type=click.Choice(["audio", "video", "text", "targets", "all"]), default="all"
 )
@@ -354,6 +324,7 @@ def demo(folder: Path, jobs: int | None) -> None:
 
 
 main.add_command(cli_decode.decode)
+main.add_command(cli_select.select)
 main.add_command(cli_training.pretrain)
 main.add_command(cli_training.finetune)
 main.add_command(cli_training.evaluate)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from featurize.errors import UsageError
 from pipelines.decoding.engine import Decoded, Engine
+from pipelines.decoding.scores import word_list, word_scores
 from pipelines.manifest import (
     Reject,
     Table,
@@ -106,7 +107,7 @@ def decode_shard(
 def decode_units(workspace: Workspace, shards: Iterable[int], engine: Engine) -> list[Unit]:
     """One unit a shard."""
     existing_folder(workspace.corpus_root, "the corpus that was prepared; is its disk mounted?")
-    config = engine.config()
+    config = engine.config() | {"word_list": word_list()}
     return [_unit(workspace, number, config) for number in shards]
 
 
@@ -129,12 +130,13 @@ def _unit(workspace: Workspace, number: int, config: dict[str, Any]) -> Unit:
 
 
 def _row(utterance: Utterance, decoded: Decoded) -> dict[str, Any]:
+    scores = decoded.scores | word_scores(decoded.words)
     return {
         "id": utterance.id,
         "text": decoded.text,
         "words": [[word, *map(_known, numbers)] for word, *numbers in decoded.words],
         "n_frames": decoded.n_frames,
-        "scores": {name: score for name, score in decoded.scores.items() if isfinite(score)},
+        "scores": {name: score for name, score in scores.items() if isfinite(score)},
     }
 
 

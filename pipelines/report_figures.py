@@ -72,18 +72,32 @@ def _curve(one: Panel, logs: Sequence[Sequence[dict[str, Any]]], salt: str) -> s
     return svg(figure, salt)
 
 
-def likelihoods(selected: dict[str, Any]) -> Picture | None:
-    """Histogram of the log-likelihood per frame with the cut, from WORK/select/select.json."""
-    scores = selected.get("scores") or {}
-    edges, counts = scores.get("bin_edges") or [], scores.get("counts") or []
-    if len(edges) != len(counts) + 1 or not counts:
+def scores(selected: dict[str, Any]) -> Picture | None:
+    """Histograms of the scores, kept and dropped, with the cut, from WORK/select/select.json."""
+    found = selected.get("scores")
+    panels = []
+    for name, one in found.items() if isinstance(found, dict) else ():
+        is_cut = name == selected.get("score")
+        drawn = _histogram(name, one, number(selected.get("threshold")) if is_cut else math.nan)
+        panels += [drawn] if drawn else []
+    return Picture(_caption(selected), panels=tuple(panels)) if panels else None
+
+
+def _histogram(name: str, one: Any, threshold: float) -> Any | None:
+    edges, kept, dropped = ((one or {}).get(key) or [] for key in ("bin_edges", "kept", "dropped"))
+    if not kept or not len(edges) == len(kept) + 1 == len(dropped) + 1:
         return None
-    threshold = number(selected.get("threshold"))
-    title = "" if math.isnan(threshold) else f"utterances; kept from {threshold:.3f} on"
-    figure, ax = panel(title, "log-likelihood per frame", (6.4, 2.6))
-    ax.stairs(counts, edges, fill=True, color=LINES[0], alpha=0.6)
-    ax.axvline(threshold, color=LINES[1], lw=1.6)
-    return Picture(_caption(selected), panels=(svg(figure, "likelihoods"),))
+    title = "utterances" if math.isnan(threshold) else f"utterances; kept from {threshold:.3f} on"
+    if (auc := number(one.get("auc"))) and not math.isnan(auc):
+        title += f"; AUC {auc:.3f}"
+    figure, ax = panel(title, name.replace("_", " "), (6.4, 2.6))
+    total = [a + b for a, b in zip(kept, dropped, strict=True)]
+    ax.stairs(dropped, edges, fill=True, color=LINES[1], alpha=0.6, label="dropped")
+    ax.stairs(total, edges, baseline=dropped, fill=True, color=LINES[0], alpha=0.6, label="kept")
+    ax.legend(frameon=False, labelcolor=INK, fontsize=8)
+    if not math.isnan(threshold):
+        ax.axvline(threshold, color=INK, lw=1.2, ls="--")
+    return svg(figure, f"score {name}")
 
 
 def _caption(selected: dict[str, Any]) -> str:
@@ -95,7 +109,8 @@ def _caption(selected: dict[str, Any]) -> str:
     if told:
         text += f"; against the known languages: {', '.join(told)}"
     definition = str(selected.get("definition") or "").rstrip(".")
-    return f"{text}. Likelihood: {definition}." if definition else text
+    name = str(selected.get("score") or "score").replace("_", " ")
+    return f"{text}. Selected by {name}: {definition}." if definition else text
 
 
 def all_curves(runs: Sequence[Run]) -> list[Picture]:

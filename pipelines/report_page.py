@@ -12,7 +12,7 @@ from typing import Any
 
 from pipelines import __version__
 from pipelines.report_drawing import Picture
-from pipelines.report_figures import all_curves, likelihoods
+from pipelines.report_figures import all_curves, scores
 from pipelines.report_frames import frames
 from pipelines.report_runs import Run
 from pipelines.report_tables import EMOTIONS, Table, interval_text, percent
@@ -102,7 +102,7 @@ def _histogram(work: Path) -> Picture | None:
         chosen = json.loads((work / "select" / "select.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return likelihoods(chosen) if isinstance(chosen, dict) else None
+    return scores(chosen) if isinstance(chosen, dict) else None
 
 
 def _settings(run: Run) -> dict[str, Any]:

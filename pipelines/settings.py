@@ -45,8 +45,9 @@ class PrepareSettings:
 
 @dataclass(frozen=True)
 class SelectSettings:
-    """What counts as English; with neither, Otsu's threshold on the likelihoods."""
+    """What counts as English: see ``pipelines.select.Wish``."""
 
+    score: str | None = None
     threshold: float | None = None
     keep_fraction: float | None = None
 

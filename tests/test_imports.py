@@ -18,6 +18,7 @@ PARTS_OF_THE_COMMAND_LINE = {
     "pipelines.cli_embed",
     "pipelines.cli_exchange",
     "pipelines.cli_plan",
+    "pipelines.cli_select",
     "pipelines.cli_store",
     "pipelines.cli_training",
 }

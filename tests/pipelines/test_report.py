@@ -14,7 +14,7 @@ from rich.console import Console
 from featurize.errors import TrainError, UsageError
 from pipelines import report_tables as rt
 from pipelines.report import write_report
-from pipelines.report_figures import curves, likelihoods
+from pipelines.report_figures import curves, scores
 from pipelines.report_frames import jpeg
 from pipelines.report_further_tables import SUBSET_CONDITIONS
 from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION, PRETRAINING, Run, read_run
@@ -318,17 +318,21 @@ def test_curves_say_whose_character_error_rate_it_is(tmp_path):
         assert "speaker accuracy, dev" in text
 
 
-def test_histogram_of_likelihoods():
-    scores = {"bin_edges": [0.0, 0.5, 1.0], "counts": [3, 4]}
-    chosen = {"threshold": 0.5, "n_kept": 4, "n_dropped": 3, "scores": scores}
+def test_histograms_of_the_scores():
+    edges = [0.0, 0.5, 1.0]
+    one = {"bin_edges": edges, "kept": [0, 4], "dropped": [3, 0], "auc": 0.9}
+    damaged = {"bin_edges": edges, "kept": [0], "dropped": [3, 0]}
+    chosen = {"threshold": 0.5, "score": "a_score", "n_kept": 4, "n_dropped": 3}
     told = {"precision": 1.0, "recall": None, "definition": "log p a frame", "n_without_words": 2}
-    picture = likelihoods({**chosen, **told})
+    columns = {"a_score": one, "other": {**one, "auc": None}, "damaged": damaged}
+    picture = scores({**chosen, **told, "scores": columns})
     assert picture.caption == (
         "4 utterances kept, 3 not (2 of them without words); against the known languages: "
-        "precision 100.0%. Likelihood: log p a frame."
+        "precision 100.0%. Selected by a score: log p a frame."
     )
-    assert len(picture.panels) == 1
-    assert likelihoods({}) is None
+    assert len(picture.panels) == 2
+    assert "AUC 0.900" in picture.panels[0] and "0.500 on" not in picture.panels[1]
+    assert scores({}) is None
 
 
 def test_frames_are_small_images():

@@ -9,10 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from featurize.errors import UsageError
-from pipelines.known_languages import is_english, precision_recall, read_languages
-from pipelines.likelihood_figure import histogram, histogram_figure
 from pipelines.manifest import Reject, Table, Utterance, read_table, write_table
-from pipelines.select import choose, otsu_threshold, select
+from pipelines.select import Wish, select
+from pipelines.selection.histograms import histogram, histogram_figure
+from pipelines.selection.known_languages import is_english, precision_recall, read_languages
+from pipelines.selection.rules import choose, otsu_threshold
 from pipelines.workspace import Workspace, create
 
 SCORES = st.lists(
@@ -161,7 +162,7 @@ def test_histogram_counts_everything(scores: list[float]) -> None:
 @pytest.mark.parametrize("languages", [None, {}, {"u001": "en", "u002": "de"}])
 def test_figure_is_drawn(tmp_path: Path, languages: dict[str, str] | None) -> None:
     scores = {row[0]: row[1] for row in as_rows([0.0, 1.0, 2.0, 2.0])}
-    histogram_figure(tmp_path / "h.png", scores, 1.5, languages)
+    histogram_figure(tmp_path / "h.png", scores, 1.5, languages, name="a_score")
     assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["h.png"]
 
@@ -197,24 +198,26 @@ def work(tmp_path: Path) -> Path:
 
 
 def test_stage_writes_what_extraction_reads(work: Path) -> None:
-    lines = select(work, threshold=0.95)
+    lines = select(work, Wish(threshold=0.95))
     assert "kept 3 of 7" in lines[0]
     workspace = Workspace(work)
     kept = [u.id for number in range(3) for u in workspace.selected_shard(number)]
     assert sorted(kept) == ["a", "b", "d"]
     rows = read_table(workspace.selected_path).rows
-    assert all(set(row) == {"id", "shard", "log_likelihood_per_frame"} for row in rows)
+    assert all(set(row) == {"id", "shard", "score"} for row in rows)
     assert {path.name for path in (work / "select").iterdir()} == {
         "selected.jsonl",
         "select.json",
         "histogram.png",
+        "scores.png",
+        "scores.cache",
     }
 
 
 def test_summary_tells_precision_and_languages(work: Path, tmp_path: Path) -> None:
     path = tmp_path / "languages.csv"
     path.write_text("id,language\na,en\nb,de\nc,en\ne,de\nrejected,en\nelsewhere,en\n")
-    lines = select(work, languages=path)
+    lines = select(work, Wish(), languages=path)
     summary = json.loads((work / "select/select.json").read_text())
     assert summary["n_kept"] == 4 and summary["n_dropped"] == 3 and summary["n_without_words"] == 1
     assert summary["rule"] == "otsu" and 0.2 < summary["threshold"] <= 0.9
@@ -223,26 +226,28 @@ def test_summary_tells_precision_and_languages(work: Path, tmp_path: Path) -> No
         "de": {"kept": 1, "dropped": 1},
         "en": {"kept": 1, "dropped": 1},
     }
-    assert sum(summary["scores"]["counts"]) == 6
-    assert "precision 50.0%" in lines[1]
+    found = summary["scores"]["log_likelihood_per_frame"]
+    assert sum(found["kept"]) == 4 and sum(found["dropped"]) == 2
+    assert found["auc"] == 0.5  # English 1.0 and 0.2, German 1.1 and 0.1
+    assert "precision 50.0%" in lines[1] and "AUC 0.500" in lines[2]
 
 
 def test_selecting_again_replaces_and_repeats(work: Path) -> None:
     def files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (work / "select").iterdir()}
 
-    select(work)
+    select(work, Wish())
     first = files()
-    select(work, keep_fraction=0.5)
+    select(work, Wish(keep_fraction=0.5))
     assert files()["selected.jsonl"] != first["selected.jsonl"]
-    select(work)
+    select(work, Wish())
     assert files() == first
 
 
 def test_missing_shards_are_refused(work: Path) -> None:
     Workspace(work).decode_path(1).unlink()
     with pytest.raises(UsageError, match=r"1 of 3 shards .* `trimodal decode"):
-        select(work)
+        select(work, Wish())
     assert not (work / "select").exists()
 
 
@@ -252,7 +257,7 @@ def test_scores_of_different_models_are_not_compared(work: Path) -> None:
     other = Table("decode", {**table.config, "model_digest": "1"}, "f", table.rows, table.rejects)
     write_table(path, other)
     with pytest.raises(UsageError, match="different models"):
-        select(work)
+        select(work, Wish())
 
 
 def test_shards_of_another_manifest_are_refused(work: Path) -> None:
@@ -260,11 +265,11 @@ def test_shards_of_another_manifest_are_refused(work: Path) -> None:
     table = read_table(workspace.decode_path(0))
     write_table(workspace.decode_path(1), table)
     with pytest.raises(UsageError, match="another manifest"):
-        select(work)
+        select(work, Wish())
 
 
 def test_languages_of_other_utterances_are_refused(work: Path, tmp_path: Path) -> None:
     path = tmp_path / "languages.csv"
     path.write_text("somebody,en\n")
     with pytest.raises(UsageError, match="none of the decoded"):
-        select(work, languages=path)
+        select(work, Wish(), languages=path)

@@ -1,8 +1,10 @@
-"""Histogram of the decoding scores with the cut: what to look at before trusting it."""
+"""Histograms of the scores, with the cut: what to look at before trusting it."""
 
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import numpy as np
 
 from featurize.atomic import atomic_path
 
@@ -17,8 +19,6 @@ def histogram(scores: Iterable[float]) -> tuple[list[float], list[int]]:
     Freedman and Diaconis's bin width (1981), within the bounds above: two groups far apart would
     make it too wide.
     """
-    import numpy as np
-
     values = np.fromiter(scores, dtype=np.float64)
     low_quartile, high_quartile = np.percentile(values, [25, 75])
     width = 2 * (high_quartile - low_quartile) / len(values) ** (1 / 3)
@@ -34,6 +34,8 @@ def histogram_figure(
     scores: Mapping[str, float],
     threshold: float,
     languages: Mapping[str, str] | None = None,
+    *,
+    name: str,
 ) -> None:
     """Draws the scores (id -> score) as a PNG, stacked by language when these are known."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -48,12 +50,43 @@ def histogram_figure(
         groups = _by_language(scores, languages)
     axes.hist(list(groups.values()), bins=edges, stacked=True, label=_labels(groups))
     _draw_cut(axes, scores, threshold)
-    axes.set_xlabel("log-likelihood per decoded frame (natural log)")
+    axes.set_xlabel(name.replace("_", " "))
     axes.set_ylabel("utterances")
     axes.set_title("How well the English model explains each utterance", pad=28)
     if languages is not None:
         axes.legend(frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def both_counts(scores: np.ndarray, is_kept: np.ndarray) -> dict[str, list]:
+    """Bin edges (n + 1), and counts (n) of the kept and of the others, of scores (N,).
+
+    Scores that are not known (NaN) are left out.
+    """
+    known = np.isfinite(scores)
+    edges, _ = histogram(scores[known])
+    kept, dropped = (np.histogram(scores[known & of], bins=edges)[0] for of in (is_kept, ~is_kept))
+    return {"bin_edges": edges, "kept": kept.tolist(), "dropped": dropped.tolist()}
+
+
+def all_scores_figure(path: Path, scores: Mapping[str, Mapping[str, list]]) -> None:
+    """Draws what ``both_counts`` made of each score as one PNG: kept on top of dropped."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 2.2 * len(scores)), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(scores), 1, squeeze=False)[:, 0]
+    for axes, (name, counts) in zip(panels, scores.items(), strict=True):
+        edges, dropped = counts["bin_edges"], np.array(counts["dropped"])
+        axes.stairs(dropped, edges, fill=True, label="dropped", color="tab:orange")
+        total = dropped + np.array(counts["kept"])
+        axes.stairs(total, edges, baseline=dropped, fill=True, label="kept", color="tab:blue")
+        axes.set_xlabel(name.replace("_", " "))
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].legend(frameon=False, fontsize="small")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 

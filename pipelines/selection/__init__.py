@@ -1,0 +1,1 @@
+"""Choosing English among decoded utterances."""

@@ -1,0 +1,96 @@
+"""A published list of ids, one a line, beside our own choice: how far they agree.
+
+AV-HuBERT's English list of VoxCeleb2 has ids such as ``dev/id00012/21Uxsk56VDQ/00001`` or
+``.../00001.mp4``; a split's name in front and a file's ending are taken off where that is what
+makes an id one of ours.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from featurize.errors import UsageError
+
+SPLITS = ("dev", "test", "train", "trainval", "pretrain")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Counts over the decoded utterances; ``n_foreign`` ids of the list are none of them."""
+
+    n_both: int
+    n_only_ours: int
+    n_only_theirs: int
+    n_neither: int
+    n_foreign: int
+
+    @property
+    def jaccard(self) -> float | None:
+        """Kept by both over kept by either; None when neither keeps any."""
+        n_either = self.n_both + self.n_only_ours + self.n_only_theirs
+        return self.n_both / n_either if n_either else None
+
+    @property
+    def kappa(self) -> float | None:
+        """Cohen's kappa (1960): agreement beyond chance over what is possible beyond chance."""
+        n = self.n_both + self.n_only_ours + self.n_only_theirs + self.n_neither
+        ours, theirs = (self.n_both + k for k in (self.n_only_ours, self.n_only_theirs))
+        by_chance = (ours * theirs + (n - ours) * (n - theirs)) / n**2
+        observed = (self.n_both + self.n_neither) / n
+        return (observed - by_chance) / (1 - by_chance) if by_chance < 1 else None
+
+
+def read_published(path: Path) -> set[str]:
+    """Ids of a list: the first word of each line. Raises UsageError when it cannot be read."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not a readable list of ids, one a line: {error}") from None
+    return {line.split()[0] for line in lines if line.strip()}
+
+
+def compare(kept: Collection[str], decoded: Iterable[str], published: Collection[str]) -> Agreement:
+    """Raises UsageError when the list names none of the decoded utterances."""
+    ours = set(decoded)
+    named = _ours(published, ours)
+    if not named:
+        example = min(published, default="nothing")
+        raise UsageError(
+            f"--compare: the list names none of the decoded utterances (it has {example!r}, the "
+            f"workspace {min(ours)!r})"
+        )
+    both = len(named & set(kept))
+    return Agreement(
+        n_both=both,
+        n_only_ours=len(kept) - both,
+        n_only_theirs=len(named) - both,
+        n_neither=len(ours) - len(kept) - len(named) + both,
+        n_foreign=len(published) - len(named),
+    )
+
+
+def as_dict(agreement: Agreement) -> Mapping[str, float | int | None]:
+    """For select.json."""
+    counts: dict[str, float | int | None] = dict(vars(agreement))
+    return {**counts, "jaccard": agreement.jaccard, "kappa": agreement.kappa}
+
+
+def _ours(published: Iterable[str], ours: set[str]) -> set[str]:
+    found = set()
+    for name in published:
+        for candidate in _candidates(name):
+            if candidate in ours:
+                found.add(candidate)
+                break
+    return found
+
+
+def _candidates(name: str) -> Iterable[str]:
+    yield name
+    path = PurePosixPath(name)
+    short = str(path.with_suffix("")) if path.suffix and path.name else name
+    yield short
+    first, _, rest = short.partition("/")
+    if first in SPLITS:
+        yield rest
+        yield name.partition("/")[2]
