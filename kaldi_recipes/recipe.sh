@@ -73,8 +73,8 @@ quoted() {
   echo "${line:1}"
 }
 
-# set_up OUT SETTINGS TARGET...: goes to OUT ($out), which gets links to the targets, among them path.sh and
-# Kaldi's utils and steps, as its scripts want them in the folder where they run. SETTINGS are those
+# set_up OUT SETTINGS TARGET...: goes to OUT ($out), which gets links to the targets, to Kaldi, path.sh
+# and cmd.sh: its scripts want them, and utils and steps, in the folder where they run. SETTINGS are those
 # that decide the results: another run there with others is refused.
 set_up() {
   local settings=$2 target
@@ -87,6 +87,11 @@ set_up() {
   for target; do
     run ln -sfn "$target" "$out/$(basename "$target")"
   done
+  if [ -e "$recipe/path.sh" ]; then
+    run ln -sfn "$kaldi" "$out/kaldi"
+    run ln -sfn "$recipe/path.sh" "$out/path.sh"
+    run ln -sfn "$recipe/cmd.sh" "$out/cmd.sh"
+  fi
   run cd "$out"
   [ ! -e "$recipe/path.sh" ] || run . ./path.sh
   $dry_run || printf '%s\n' "$settings" > .settings

@@ -59,7 +59,7 @@ need_kaldi "$decoder" compute-mfcc-feats copy-feats ivector-extract-online2 latt
 read -ra train <<< "$train_cmd"
 read -ra decode_jobs <<< "$decode_cmd --num-threads $num_threads"
 set_up "${arguments[2]}" "work=$work model=$given_model wav=$wav" \
-  "$recipe"/{path.sh,cmd.sh,local,conf} "$kaldi"/egs/wsj/s5/{utils,steps}
+  "$recipe"/{local,conf} "$kaldi"/egs/wsj/s5/{utils,steps}
 
 if [ -e .done/2 ] && [ "${stage:-3}" -gt 2 ]; then check_settings "$out/.jobs" "nj=$nj"; fi
 

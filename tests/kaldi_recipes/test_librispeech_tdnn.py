@@ -43,7 +43,7 @@ def compiled(lines: list[str], out: Path, sort: str, kaldi_root: Path) -> None:
 
 
 def write_lang(lang: Path, kaldi_root: Path) -> None:
-    """Lexicon and unigram over the demo's words; every pronunciation ends in a symbol of its own."""
+    """Lexicon and unigram over the demo's words; each pronunciation ends in a symbol of its own."""
     words = sorted(vocabulary())
     said = [
         (word, [PHONES.index(phone) for phone in phones])

@@ -79,6 +79,9 @@ def test_kaldi_hears_what_libvosk_hears(workspace, speech, kaldi_root, run_recip
         for word, (_, start_s, end_s, _) in zip(rows[name]["words"], expected.words, strict=True):
             assert word[1:3] == pytest.approx([start_s, end_s], abs=0.061)  # two frames
             assert 0 < word[3] <= 1
+    job = "cd $0 && . ./path.sh && command -v run.pl nnet3-latgen-faster-parallel"
+    queue = ["env", "-i", "PATH=/usr/bin:/bin", "bash", "-ec", job, tmp_path / "out"]
+    assert subprocess.run(queue, check=False).returncode == 0  # as jobs of queue.pl begin
     again = run_recipe("voxceleb2", *words, KALDI_ROOT=str(kaldi_root))
     assert again.returncode == 0 and again.stdout.count("done before") == 7
     other = run_recipe("voxceleb2", "--nj", 1, *words[2:], KALDI_ROOT=str(kaldi_root))
