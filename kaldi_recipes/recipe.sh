@@ -9,10 +9,14 @@
 
 set -euo pipefail
 
-recipe=$(cd "$(dirname "$0")" && pwd)             # the folder of the run.sh
+recipe=$(cd "$(dirname "$0")" && pwd) # the folder of the run.sh
 repository=$(cd "$recipe/../.." && pwd)
 python=${PYTHON:-python3}
-kaldi=${KALDI_ROOT:-/path/to/kaldi} # a dry run goes without
+kaldi=/path/to/kaldi # a dry run goes without
+if [ -n "${KALDI_ROOT:-}" ]; then
+  kaldi=$(realpath -ms "$KALDI_ROOT")
+  export KALDI_ROOT=$kaldi
+fi
 stage=
 stop_stage=
 dry_run=false
@@ -74,8 +78,8 @@ quoted() {
 }
 
 # set_up OUT SETTINGS TARGET...: goes to OUT ($out), which gets links to the targets, to Kaldi, path.sh
-# and cmd.sh: its scripts want them, and utils and steps, in the folder where they run. SETTINGS are those
-# that decide the results: another run there with others is refused.
+# and cmd.sh: Kaldi's scripts want them, and utils and steps, in the folder where they run. SETTINGS
+# are those that decide the results: another run there with others is refused.
 set_up() {
   local settings=$2 target
   out=$(realpath -m "$1")
