@@ -6,6 +6,7 @@ at the next start once its writer is gone.
 """
 
 import contextlib
+import errno
 import itertools
 import os
 import re
@@ -15,6 +16,8 @@ from pathlib import Path
 
 _HOST = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
 _TEMPORARY = re.compile(r"^\..+\.(?P<host>[A-Za-z0-9_]+)-(?P<pid>\d+)(-\d+)?\.tmp(\.\w+)?$")
+# What fails for want of space, whatever is written: no fault of one utterance.
+OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NUMBERS = itertools.count()  # no two writers share a file, not even of one path in one process
 
 

@@ -18,6 +18,11 @@ _CONVERTERS = (
     "ffmpeg -v 8 -i PATH -f wav -acodec pcm_s16le -",  # Kaldi's recipe for VoxCeleb2
     "flac -c -d -s PATH",  # Kaldi's recipe for LibriSpeech
 )
+_QUOTED = r"""(?P<path>[\w@%+=:,./-]+|'(?:[^']|'"'"')*')"""  # as shlex.quote writes a path
+_FORMS = [
+    re.compile(re.escape(form).replace("PATH", _QUOTED).replace("RATE", "[0-9]+"), re.ASCII)
+    for form in _CONVERTERS
+]
 
 
 @dataclass(frozen=True)
@@ -65,17 +70,11 @@ def converted_file(command: str) -> str | None:
     These are the commands that ``ffmpeg_command`` writes and those of Kaldi's recipes for
     VoxCeleb2 and LibriSpeech; None for any other, however much it looks like one of them.
     """
-    try:
-        words = shlex.split(command)
-    except ValueError:  # an open quote
+    match = next(filter(None, (form.fullmatch(command) for form in _FORMS)), None)
+    if match is None:
         return None
-    if shlex.join(words) != command:  # something in it means more to a shell than it says
-        return None
-    for converter in _CONVERTERS:
-        form = converter.split()
-        if len(words) == len(form) and all(map(_agrees, form, words)):
-            return words[form.index("PATH")]
-    return None
+    path = "".join(shlex.split(match["path"]))
+    return path if shlex.quote(path) == match["path"] and not path.startswith("-") else None
 
 
 def ffmpeg_command(path: str, sample_rate_hz: int) -> str:
@@ -100,12 +99,6 @@ def file_name(path: str) -> str | None:
     except CorpusError:
         return None
     return path if is_plain and not path.startswith("~") else None
-
-
-def _agrees(form: str, word: str) -> bool:
-    if form == "PATH":
-        return not word.startswith("-")
-    return form == word or (form == "RATE" and word.isascii() and word.isdigit())
 
 
 def _check_path(path: str) -> None:

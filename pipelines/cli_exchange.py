@@ -109,12 +109,9 @@ def export_kaldi(work: Path, out: Path, wav: bool, jobs: int | None, redo: bool)
     from joblib import cpu_count
 
     from pipelines.exchange.export_kaldi import export_kaldi as run
-    from pipelines.progress import progress_bar
 
-    with progress_bar("export kaldi", None, "recordings") as advance:
-        exported = run(
-            work, out, wav=wav, redo=redo, jobs=jobs or cpu_count(), progress=advance
-        )  # fmt: skip
+    with _utterances(work, "export kaldi") as advance:
+        exported = run(work, out, wav=wav, redo=redo, jobs=jobs or cpu_count(), progress=advance)
     if exported.runs_ffmpeg and shutil.which("ffmpeg") is None:
         launch.notes(["wav.scp runs ffmpeg, which is not installed here; or export with --wav"])
     for line in exported.lines():
@@ -211,10 +208,11 @@ def _import(
 
 
 def _utterances(work: Path, label: str) -> Any:
-    """A progress bar over the utterances of a workspace."""
+    """A progress bar over the utterances of a workspace, or those selected."""
     from pipelines.progress import progress_bar
     from pipelines.workspace import Workspace
 
     workspace = Workspace(work)
-    numbers = range(workspace.n_shards)
-    return progress_bar(label, sum(len(workspace.selected_shard(k)) for k in numbers))
+    is_chosen = workspace.is_transcribed or workspace.selected_path.is_file()
+    shard = workspace.selected_shard if is_chosen else workspace.shard
+    return progress_bar(label, sum(len(shard(k)) for k in range(workspace.n_shards)))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import xxhash
 
-from featurize.atomic import atomic_path
+from featurize.atomic import OUT_OF_SPACE, atomic_path, remove_stale
 from featurize.errors import CorpusError, MediaError
 from featurize.kaldi_recording import Command, Piece, Recording
 
@@ -63,10 +63,13 @@ def make_files(
         except (CorpusError, MediaError) as error:
             return str(error)
         except OSError as error:
+            if error.errno in OUT_OF_SPACE:
+                raise
             return error.strerror or str(error)
         finally:
             progress(1)
 
+    remove_stale(folder)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the work is done by other processes
         return dict(zip(sound, pool.map(one, sound.values()), strict=True))
 

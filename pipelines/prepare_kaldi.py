@@ -5,6 +5,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,13 @@ def scan_kaldi(
     base = Path.cwd() if root is None else root.absolute()
     if root is not None:
         existing_folder(root, "the folder of the recordings")
+    inside = None if root is None else root.resolve()
     made = _made_files(found, base, work, root, redo, progress)
     files = {name: base / r.path for name, r in found.sound.items() if isinstance(r, File)}
-    sound = {name: _look(path, root) for name, path in (files | made).items()}
+    sound = {name: _look(path, inside) for name, path in (files | made).items()}
     progress(len(sound) - len(made))
     video = {
-        name: _look(base / recording.path, root) if isinstance(recording, File) else "no file"
+        name: _look(base / recording.path, inside) if isinstance(recording, File) else "no file"
         for name, recording in found.video.items()
     }
     corpus = _common_folder([*sound.values(), *video.values()], data) if root is None else root
@@ -91,21 +93,30 @@ def _made_files(
     return make_files(to_make, base, work.absolute() / "recordings", redo=redo, progress=progress)
 
 
-def _look(path: Path | str, root: Path | None) -> _Found | str:
+def _look(path: Path | str, inside: Path | None) -> _Found | str:
     """The file, or why it cannot be used."""
     if isinstance(path, str):
         return path
     try:
-        real = os.path.realpath(path)
-        about = os.stat(real)
+        real = os.path.join(_real_folder(os.path.dirname(path)), path.name)
+        about = os.lstat(real)
+        if stat.S_ISLNK(about.st_mode) or path.name == "..":
+            real = os.path.realpath(real)
+            about = os.stat(real)
         real.encode()
     except (OSError, ValueError):  # the latter of a link to a name that is not UTF-8
         return "no such file"
     if not stat.S_ISREG(about.st_mode):
         return "not a regular file"
-    if root is not None and not Path(real).is_relative_to(root.resolve()):
+    if inside is not None and not Path(real).is_relative_to(inside):
         return OUTSIDE
     return _Found(real, about.st_size) if about.st_size else "empty file (0 bytes)"
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(folder: str) -> str:
+    """Once a folder, not once a file: on a network disk it is a round trip for each part."""
+    return os.path.realpath(folder)
 
 
 def _common_folder(files: list[_Found | str], data: Path) -> Path:

@@ -9,7 +9,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from featurize.atomic import remove_stale, write_text
@@ -22,7 +22,7 @@ from pipelines.exchange.kaldi_features import Archive, audio_headers, settings_f
 from pipelines.exchange.kaldi_names import kaldi_names
 from pipelines.exchange.kaldi_sound import Sound, blocks, look_at
 from pipelines.exchange.kaldi_tables import Recordings, Tables, make_tables, recordings_of
-from pipelines.manifest import deciding, fingerprint
+from pipelines.manifest import deciding, existing_folder, fingerprint
 from pipelines.workspace import Workspace
 
 VERSION = 1  # of what is written
@@ -62,7 +62,7 @@ def export_kaldi(
     Args:
         wav: decode every recording that Kaldi cannot read itself to OUT/wav, once, in place of a
             pipe through ffmpeg.
-        progress: is told the recordings of each piece of work.
+        progress: is told the utterances of each piece of work.
 
     Raises:
         UsageError: OUT is something else; features are begun but not complete.
@@ -85,6 +85,7 @@ class _Export:
         self._folder = out.with_name(f".{out.name}.part")
         self._old = out.with_name(f".{out.name}.old")
         _check_place(out)
+        existing_folder(workspace.corpus_root, "the corpus that was prepared; is its disk mounted?")
         self._choice = choose(workspace)
         self._headers = audio_headers(workspace)
         self._fingerprint = self._of_input()
@@ -133,10 +134,10 @@ class _Export:
         headers = self._headers or []
         texts = self._choice.texts
         inputs = {
-            "utterances": [asdict(u) for u in self._choice.utterances],
+            "manifest": self._workspace.manifest.fingerprint,
+            "utterances": [utterance.id for utterance in self._choice.utterances],
             "texts": None if texts is None else sorted(texts.items()),
             "features": [[header.fingerprint, deciding(header.config)] for header in headers],
-            "root": str(self._workspace.corpus_root),
         }
         settings = {"version": VERSION, "place": str(self._out), "wav": self._wav}
         return fingerprint("export kaldi", settings, inputs)
@@ -145,7 +146,6 @@ class _Export:
         """Goes on in the hidden folder if that is of the same export, else begins anew."""
         mark = self._folder / MARK
         if mark.is_file() and mark.read_text() == self._fingerprint:
-            remove_stale(self._folder)
             return
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
@@ -157,10 +157,11 @@ class _Export:
         listed = sorted((name, media[0]) for name, media in recordings.media.items())
         root = self._workspace.corpus_root
         work = list(blocks(listed, root, self._folder, self._out, is_wav=self._wav))
+        n_in = Counter(recordings.of.values())
         sounds = {}
         for found in Loky(jobs).map(look_at, work):
             sounds.update({sound.name: sound for sound in found})
-            progress(len(found))
+            progress(sum(n_in[sound.name] for sound in found))
         return sounds
 
     def _features(self, names: Mapping[str, str], jobs: int) -> dict[str, tuple[str, int]]:
@@ -192,6 +193,8 @@ class _Export:
         """Gives the hidden folder its name; what is there under it goes when that is done."""
         for path in self._folder.glob(".*.json"):
             path.unlink()
+        for folder in (self._folder, *self._folder.glob("wav/*")):  # of exports that were killed
+            remove_stale(folder)
         shutil.rmtree(self._old, ignore_errors=True)
         if self._out.exists():
             self._out.rename(self._old)

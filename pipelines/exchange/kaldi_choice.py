@@ -29,13 +29,13 @@ def choose(workspace: Workspace) -> Choice:
     if workspace.is_transcribed:
         texts = {u.id: u.text or "" for u in workspace.utterances}
         return Choice("all, with transcripts", workspace.utterances, texts)
+    decoded = _decoded(workspace)
+    words = "without words" if decoded is None else "as decoded"
     if workspace.selected_path.is_file():
         shards = map(workspace.selected_shard, range(workspace.n_shards))
         kept = [utterance for shard in shards for utterance in shard]
-        return Choice("those selected, as decoded", kept, _decoded(workspace))
-    decoded = _decoded(workspace)
-    which = "all, without words" if decoded is None else "all, as decoded"
-    return Choice(which, workspace.utterances, decoded)
+        return Choice(f"those selected, {words}", kept, decoded)
+    return Choice(f"all, {words}", workspace.utterances, decoded)
 
 
 def _decoded(workspace: Workspace) -> dict[str, str] | None:

@@ -1,11 +1,12 @@
 """Names of utterances, speakers and recordings as Kaldi can take them; another id, another name.
 
-Kaldi's names hold no white space, and an utterance's begins with its speaker's, so that sorting by
-utterance (as bytes) sorts by speaker too. Ids that are so already stay as they are. Others become
-``SPEAKER-REST``: REST is the id without the speaker in front, ``/`` is ``-`` as in Kaldi's recipe
-for VoxCeleb2 (``id00012-21Uxsk56VDQ-00001``), and what is not plain is written ``=2D``, its bytes
-in hexadecimal. In a speaker ``-`` itself is written so: every character of a speaker then sorts
-behind the ``-`` that ends it, or a speaker ``a`` and one ``a-b`` would come in the wrong order.
+Kaldi's names hold no white space, and sorting by utterance (as bytes) has to sort by speaker too,
+as it does when names begin with their speaker's. Ids that are so already, such as those of a valid
+data directory, stay. Others become ``SPEAKER-REST``: REST is the id without the speaker in front,
+``/`` is ``-`` as in Kaldi's recipe for VoxCeleb2 (``id00012-21Uxsk56VDQ-00001``), and what is not
+plain is written ``=2D``, its bytes in hexadecimal. In a speaker ``-`` itself is written so: every
+character of a speaker then sorts behind the ``-`` that ends it, or a speaker ``a`` and one ``a-b``
+would come in the wrong order.
 """
 
 import re
@@ -58,10 +59,7 @@ def _are_kaldis_own(utterances: Sequence[Utterance]) -> bool:
     """Whether all ids and speakers are names already that sort in step."""
     ordered = sorted(utterances, key=lambda u: u.id.encode(errors="replace"))
     return all(
-        _NAME.fullmatch(u.id)
-        and _NAME.fullmatch(u.speaker)
-        and u.speaker.isprintable()
-        and u.id.startswith(u.speaker)
+        _NAME.fullmatch(u.id) and _NAME.fullmatch(u.speaker) and u.speaker.isprintable()
         for u in ordered
     ) and all(a.speaker.encode() <= b.speaker.encode() for a, b in pairwise(ordered))
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from featurize.atomic import atomic_path, write_text
+from featurize.atomic import OUT_OF_SPACE, atomic_path, write_text
 from featurize.errors import CorpusError, TrimodalError
 from featurize.kaldi_recording import ffmpeg_command, file_name
 from pipelines.manifest import safe_path
 
 SAMPLE_RATE_HZ = 16000  # of Kaldi's and Vosk's models of English, and of our features
-PER_BLOCK = 500  # recordings: work of some seconds, or a minute when they are written
+PER_BLOCK = 100  # recordings: work of a moment, or some seconds when they are written
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ def _sound(block: Block, name: str, audio: str) -> Sound:
         duration_s = n_samples / SAMPLE_RATE_HZ if n_samples else _duration_s(path)
         return Sound(name, line, duration_s)
     except (TrimodalError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
+            raise
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         return Sound(name, problem=reason.replace(f"{block.root / audio}: ", ""))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurize.errors import CorpusError
@@ -52,6 +52,7 @@ values = st.text(st.characters(blacklist_categories=("Cs", "Cc"))).map(str.strip
 
 
 @given(st.dictionaries(keys, values, min_size=1))
+@settings(deadline=None)
 def test_a_table_comes_back_and_is_as_sort_wants_it(
     tmp_path_factory: pytest.TempPathFactory, table: dict[str, str]
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_table_comes_back_and_is_as_sort_wants_it(
 @given(
     st.binary() | st.lists(st.sampled_from([b"a", b"b", b" ", b"\n", b"\r", b"\t"])).map(b"".join)
 )
+@settings(deadline=None)
 def test_any_bytes_are_a_table_or_the_projects_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:

@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurize.errors import CorpusError
@@ -59,6 +59,7 @@ paths = st.text(
 
 
 @given(paths.map(lambda name: f"/data/{name}"))
+@settings(deadline=None)  # a process each
 def test_a_shell_gives_ffmpeg_the_very_path(path: str) -> None:
     if not path.isprintable():
         with pytest.raises(CorpusError, match="rename"):

@@ -300,10 +300,11 @@ lines = st.lists(
 
 
 @given(st.dictionaries(st.sampled_from(files), lines | st.binary(max_size=40)))
+@settings(deadline=None)
 def test_any_directory_is_listed_or_the_projects_error(
     tmp_path_factory: pytest.TempPathFactory, contents: dict[str, bytes]
 ) -> None:
-    folder = tmp_path_factory.getbasetemp() / "any"
+    folder = tmp_path_factory.getbasetemp() / "any_directory"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name, content in {"wav.scp": b"", "utt2spk": b"", **contents}.items():
@@ -349,7 +350,7 @@ def directories(draw: st.DrawFn) -> dict[str, dict[str, str]]:
 
 
 @given(directories())
-@settings(max_examples=40)
+@settings(max_examples=30, deadline=None)
 def test_there_and_back_again(
     tmp_path_factory: pytest.TempPathFactory, tables: dict[str, dict[str, str]]
 ) -> None:
@@ -361,8 +362,8 @@ def test_there_and_back_again(
     write(folder / "one", tables)
     root, (first, rejects, _) = scan_kaldi(folder / "one", folder / "work", folder)
     assert not rejects
-    settings = {"shard_size": 2, "seed": 0, "settings": {}}
-    create(folder / "work", "kaldi", root, first, rejects, **settings)
+    cut = {"shard_size": 2, "seed": 0, "settings": {}}
+    create(folder / "work", "kaldi", root, first, rejects, **cut)
     export_kaldi(folder / "work", folder / "two")
     _, (second, rejects, _) = scan_kaldi(folder / "two", folder / "work", folder)
     assert sorted(second, key=lambda u: u.id) == sorted(first, key=lambda u: u.id)

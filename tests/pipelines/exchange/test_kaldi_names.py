@@ -2,7 +2,7 @@
 
 import subprocess
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.exchange.kaldi_names import kaldi_names, unique_names
@@ -54,6 +54,7 @@ pairs = st.lists(
 
 
 @given(pairs)
+@settings(deadline=None)
 def test_names_are_unique_and_sort_in_step(speakers_and_ids: list[tuple[str, str]]) -> None:
     names = kaldi_names([made(*pair) for pair in speakers_and_ids])
     found = list(names.utterances.values())
