@@ -1,5 +1,8 @@
 # shellcheck shell=bash
 # Kaldi's programs and scripts on the PATH. Kaldi's own scripts source it too, in the folder they run.
+if [ -z "${KALDI_ROOT:-}" ] && [ -d kaldi ]; then
+  export KALDI_ROOT=$PWD/kaldi # a job of queue.pl or slurm.pl, which hand over PATH alone
+fi
 if [ -z "${KALDI_ROOT:-}" ]; then
   echo "path.sh: KALDI_ROOT is not set: build Kaldi (https://kaldi-asr.org/doc/install.html) and" \
     "export KALDI_ROOT=DIR, or look with --dry-run" >&2

@@ -9,10 +9,14 @@
 
 set -euo pipefail
 
-recipe=$(cd "$(dirname "$0")" && pwd)             # the folder of the run.sh
+recipe=$(cd "$(dirname "$0")" && pwd) # the folder of the run.sh
 repository=$(cd "$recipe/../.." && pwd)
 python=${PYTHON:-python3}
-kaldi=${KALDI_ROOT:-/path/to/kaldi} # a dry run goes without
+kaldi=/path/to/kaldi # a dry run goes without
+if [ -n "${KALDI_ROOT:-}" ]; then
+  kaldi=$(realpath -ms "$KALDI_ROOT")
+  export KALDI_ROOT=$kaldi
+fi
 stage=
 stop_stage=
 dry_run=false
@@ -73,9 +77,9 @@ quoted() {
   echo "${line:1}"
 }
 
-# set_up OUT SETTINGS TARGET...: goes to OUT ($out), which gets links to the targets, among them path.sh and
-# Kaldi's utils and steps, as its scripts want them in the folder where they run. SETTINGS are those
-# that decide the results: another run there with others is refused.
+# set_up OUT SETTINGS TARGET...: goes to OUT ($out), which gets links to the targets, to Kaldi, path.sh
+# and cmd.sh: Kaldi's scripts want them, and utils and steps, in the folder where they run. SETTINGS
+# are those that decide the results: another run there with others is refused.
 set_up() {
   local settings=$2 target
   out=$(realpath -m "$1")
@@ -87,6 +91,11 @@ set_up() {
   for target; do
     run ln -sfn "$target" "$out/$(basename "$target")"
   done
+  if [ -e "$recipe/path.sh" ]; then
+    run ln -sfn "$kaldi" "$out/kaldi"
+    run ln -sfn "$recipe/path.sh" "$out/path.sh"
+    run ln -sfn "$recipe/cmd.sh" "$out/cmd.sh"
+  fi
   run cd "$out"
   [ ! -e "$recipe/path.sh" ] || run . ./path.sh
   $dry_run || printf '%s\n' "$settings" > .settings

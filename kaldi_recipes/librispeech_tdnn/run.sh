@@ -31,7 +31,7 @@ programs=()
 if [ ! -e "${arguments[0]}/$graph/HCLG.fst" ]; then
   programs=(tree-info fsttablecompose make-h-transducer add-self-loops am-info)
 fi
-links=("$recipe"/{path.sh,cmd.sh} "$kaldi"/egs/wsj/s5/{utils,steps})
+links=("$kaldi"/egs/wsj/s5/{utils,steps})
 if [ "$source" = trained ]; then
   programs+=(compute-mfcc-feats gmm-latgen-faster nnet3-chain-train)
   links+=("$s5"/{local,conf,run.sh})
@@ -57,6 +57,7 @@ if [ "$source" = published ]; then
 else
   if at_stage 1 "train up to the alignments: Kaldi's egs/librispeech/s5/run.sh, stages 1 to 19"; then
     from=$("$recipe/local/next_stage.sh" "$recipe/conf/gmm_stages" 1)
+    run mkdir -p "$data"
     # Its stage 20 is the next one here; the run goes through it when nothing stops it.
     if [ "$from" -le 19 ]; then run ./run.sh --data "$data" --stage "$from"; fi
     done_stage 1

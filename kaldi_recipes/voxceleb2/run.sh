@@ -56,10 +56,12 @@ fi
 
 need_kaldi "$decoder" compute-mfcc-feats copy-feats ivector-extract-online2 lattice-best-path \
   lattice-align-words lattice-to-ctm-conf
+$dry_run || command -v trimodal > /dev/null ||
+  fail "no command trimodal on the PATH: activate the environment that has it"
 read -ra train <<< "$train_cmd"
 read -ra decode_jobs <<< "$decode_cmd --num-threads $num_threads"
 set_up "${arguments[2]}" "work=$work model=$given_model wav=$wav" \
-  "$recipe"/{path.sh,cmd.sh,local,conf} "$kaldi"/egs/wsj/s5/{utils,steps}
+  "$recipe"/{local,conf} "$kaldi"/egs/wsj/s5/{utils,steps}
 
 if [ -e .done/2 ] && [ "${stage:-3}" -gt 2 ]; then check_settings "$out/.jobs" "nj=$nj"; fi
 
@@ -112,7 +114,7 @@ if at_stage 5 "words and scores"; then
   run "${train[@]}" JOB=1:"$nj" exp/words/log/best_path.JOB.log \
     lattice-best-path --config=$model/best_path.conf "$lattices" ark,t:exp/words/text.JOB
   if has graph/phones/word_boundary.int; then
-    run "${train[@]}" JOB=1:"$nj" exp/words/log/ctm.JOB.log \
+    run "${train[@]}" JOB=1:"$nj" exp/words/log/ctm.JOB.log set -o pipefail "&&" \
       lattice-align-words $model/word_boundary.int $model/final.mdl "$lattices" ark:- \| \
       lattice-to-ctm-conf --config=$model/ctm.conf ark:- exp/words/ctm.JOB
   else

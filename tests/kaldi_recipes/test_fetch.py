@@ -87,6 +87,20 @@ def test_a_download_that_was_cut_off_goes_on(site, tmp_path):
     assert gone.returncode == 1 and "cannot be downloaded" in gone.stderr
 
 
+def test_a_page_in_place_of_the_archive_is_not_trusted(site, tmp_path):
+    content = (site / NAME).read_bytes()
+    for wrong in (b"<html>Please log in</html>", content[:-9]):
+        (site / NAME).write_bytes(wrong)
+        done = fetch(site)
+        assert done.returncode == 1 and "no whole .tar.gz" in done.stderr
+        assert (tmp_path / "archives/sha256sums").read_text() == ""
+        (tmp_path / "archives" / f"{NAME}.part").unlink()
+    # Whole, but not renamed: the download had ended when the recipe was killed.
+    (tmp_path / "archives" / f"{NAME}.part").write_bytes(content)
+    (site / NAME).unlink()
+    assert fetch(site).returncode == 0
+
+
 def test_the_recipe_holds_no_checksum_of_its_own():
     """None is known: a line here has to come from who published the archives."""
     lines = (RECIPE / "conf/sha256sums").read_text().splitlines()

@@ -48,7 +48,7 @@ def test_a_dry_run_prints_all_and_writes_nothing(recipe, run_recipe, tmp_path):
     done = dry_run(run_recipe, recipe, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert not any(tmp_path.iterdir())
-    # What is printed is a script: bash reads it, and its words are those that were run.
+    # What is printed is a script that bash can read.
     script = subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=False)
     assert script.returncode == 0
     assert all(shlex.split(line) for line in done.stdout.splitlines() if line[0] != "#")

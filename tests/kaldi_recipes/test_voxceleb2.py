@@ -79,6 +79,9 @@ def test_kaldi_hears_what_libvosk_hears(workspace, speech, kaldi_root, run_recip
         for word, (_, start_s, end_s, _) in zip(rows[name]["words"], expected.words, strict=True):
             assert word[1:3] == pytest.approx([start_s, end_s], abs=0.061)  # two frames
             assert 0 < word[3] <= 1
+    job = "cd $0 && . ./path.sh && command -v run.pl nnet3-latgen-faster-parallel"
+    queue = ["env", "-i", "PATH=/usr/bin:/bin", "bash", "-ec", job, tmp_path / "out"]
+    assert subprocess.run(queue, check=False).returncode == 0  # as jobs of queue.pl begin
     again = run_recipe("voxceleb2", *words, KALDI_ROOT=str(kaldi_root))
     assert again.returncode == 0 and again.stdout.count("done before") == 7
     other = run_recipe("voxceleb2", "--nj", 1, *words[2:], KALDI_ROOT=str(kaldi_root))
@@ -101,8 +104,14 @@ def test_what_is_lost_is_told(workspace, kaldi_root, run_recipe, tmp_path):
     mended = run_recipe("voxceleb2", *words, KALDI_ROOT=str(kaldi_root))
     assert mended.returncode == 0, mended.stdout + mended.stderr
     shutil.rmtree(out / "exp/decode/1/000000")
-    short = run_recipe("voxceleb2", "--stage", 5, *words, KALDI_ROOT=str(kaldi_root))
+    feats = out / "data/vox_hires/split2/1/feats.scp"
+    first, *others = feats.read_text().splitlines()
+    wrong = first.rpartition(":")[0] + ":77"  # in the midst of numbers, which aborts the decoder
+    feats.write_text("".join(f"{line}\n" for line in (wrong, *others)))
+    short = run_recipe("voxceleb2", "--stage", 4, *words, KALDI_ROOT=str(kaldi_root))
     assert short.returncode == 1 and "less than --min-decoded-share 0.95" in short.stderr
+    assert "7 of 8 utterances have a transcript" in short.stdout
+    assert (out / "exp/decode/1/000000/lost").read_text() == f"{sound.stem}\n"
     assert (out / "exp/words/not_decoded").read_text() == f"{sound.stem}\n"
 
 

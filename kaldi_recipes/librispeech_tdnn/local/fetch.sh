@@ -18,7 +18,8 @@ known() { awk -v name="$name" '$1 !~ /^#/ && $2 == name { print $1 }' "$1"; }
 file=$dir/$name
 if [ ! -e "$file" ]; then
   file=$dir/$name.part # a download that was cut off goes on where it was
-  curl --fail --location --retry 5 --continue-at - --output "$file" "$url" ||
+  gzip -t "$file" 2> /dev/null ||
+    curl --fail --location --retry 5 --continue-at - --output "$file" "$url" ||
     fail "$url cannot be downloaded; put the archive into $dir by hand, or try again ($file" \
       "holds what came)"
 fi
@@ -27,6 +28,7 @@ touch "$recorded"
 expected=$(known "$published")
 if [ -z "$expected" ]; then expected=$(known "$recorded"); fi
 if [ -z "$expected" ]; then
+  gzip -t "$file" || fail "$file is no whole .tar.gz, but what $url gave; remove it and try again"
   echo "$sum  $name" >> "$recorded"
   echo "fetch.sh: $name has the checksum $sum, which is trusted as the first one seen and kept in" \
     "$recorded; compare it with another source" >&2

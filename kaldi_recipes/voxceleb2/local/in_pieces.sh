@@ -58,7 +58,7 @@ halve() {
 
 lose() {
   echo "$(basename "$1"): $(cut -d' ' -f1 "$1/feats.scp") ends ${program[0]} with status $2:" >&2
-  tail -n 5 "$1/log" >&2
+  grep -m 2 -E '^(ERROR|ASSERTION_FAILED)' "$1/log" >&2 || tail -n 5 "$1/log" >&2
   n_lost=$((n_lost + 1))
   [ $n_lost -le $most_lost ] ||
     fail "${program[0]} fails on more than $most_lost utterances; its last words are above"
