@@ -14,7 +14,7 @@ import numpy as np
 
 from featurize.atomic import write_text
 from featurize.errors import UsageError
-from pipelines.decoding.scores import OF_WORDS, PER_FRAME
+from pipelines.decoding.scores import OF_WORDS, PER_FRAME, PER_SPEECH_FRAME
 from pipelines.manifest import Table, fingerprint, write_table
 from pipelines.selection import published
 from pipelines.selection.calibration import Calibration, calibrate, roc_auc
@@ -173,7 +173,8 @@ def _summary(
 def _definition(name: str, decoded: DecodedScores) -> str:
     if name == PROBABILITY:
         return "logistic regression over the other scores, fitted to the labelled list"
-    return OF_WORDS.get(name) or str(decoded.config["likelihood"])
+    of_all, _, of_speech = str(decoded.config["likelihood"]).partition("; per speech frame: ")
+    return OF_WORDS.get(name) or (of_speech if name == PER_SPEECH_FRAME and of_speech else of_all)
 
 
 def _auc(
