@@ -9,7 +9,7 @@ import gzip
 import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from featurize.errors import UsageError
 
@@ -95,7 +95,9 @@ def _candidates(name: str) -> Iterable[str]:
     """The name as it is, then shorter and shorter, with the file's ending and without."""
     while True:
         yield name
-        yield str(PurePosixPath(name).with_suffix("")) if PurePosixPath(name).name else name
+        stem, dot, ending = name.rpartition(".")  # pathlib takes five times as long
+        if dot and "/" not in ending:
+            yield stem
         first, _, name = name.partition("/")
         if first not in FOLDERS or not name:
             return
