@@ -1,5 +1,6 @@
 """Agreement with a published list, by hand and against scikit-learn."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ IDS = ["id1/abc/00001", "id1/abc/00002", "id2/x.y/00001"]
 
 
 @pytest.mark.parametrize(
-    "written", ["{}", "dev/{}", "{}.mp4", "dev/{}.mp4", "train/{}.m4a"], ids=str
+    "written", ["{}", "dev/mp4/{}", "dev/{}", "{}.mp4", "dev/mp4/{}.mp4", "aac/{}.m4a"], ids=str
 )
 def test_ids_in_the_forms_they_are_published_in(written: str) -> None:
     found = compare(IDS[:1], IDS, {written.format(i) for i in (IDS[0], IDS[2])})
@@ -52,6 +53,12 @@ def test_a_list_is_read(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("dev/a/b/1\n\n  c/d/2 0.93\n", encoding="utf-8")
     assert read_published(path) == {"dev/a/b/1", "c/d/2"}
+    packed = tmp_path / "vox-en.id.gz"  # as AV-HuBERT publishes its list
+    packed.write_bytes(gzip.compress(b"dev/mp4/id05668/XWKC1JUM_ow/00053\n"))
+    assert read_published(packed) == {"dev/mp4/id05668/XWKC1JUM_ow/00053"}
+    packed.write_bytes(packed.read_bytes()[:-9])
+    with pytest.raises(UsageError, match="not a readable list"):
+        read_published(packed)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="not a readable list"):
         read_published(path)
