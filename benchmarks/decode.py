@@ -131,7 +131,7 @@ def _memory(key: str, model: Path, corpus: Corpus) -> tuple[str, tuple[str, ...]
     rows = [
         ["each decoder of two workers", ", ".join(f"{mib:.0f}" for mib in decoders)],
         ["the command, its workers and their helper", ", ".join(f"{mib:.0f}" for mib in others)],
-        ["vosk-transcriber, two threads", ", ".join(f"{m:.0f}" for _, m in theirs.values())],
+        ["vosk-transcriber, two threads", f"{max(mib for _, mib in theirs.values()):.0f}"],
         ["each of two forks of a loaded decoder", f"{pss_mib:.0f} ({seconds:.1f} s)"],
     ]
     return f"{key}: peak Pss, MiB", ("process", "MiB"), rows
@@ -158,9 +158,10 @@ def _theirs(model: Path, corpus: Corpus) -> Callable[[], list[str]]:
         for sound in corpus.sounds:
             os.link(sound, few / sound.name)
         out = corpus.folder / "out"
-        out.mkdir(exist_ok=True)
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
         words = ("-m", str(model), "-i", str(few), "-o", str(out), "--log-level", "WARNING")
-        return [sys.executable, "-m", "vosk.transcriber.cli", *words]
+        return [sys.executable, str(Path(sys.executable).with_name("vosk-transcriber")), *words]
 
     return fresh
 

@@ -145,7 +145,10 @@ def prepare_mosei(
 
 @main.command()
 @click.argument("work", type=FOLDER)
-@click.option("--model", help="Kaldi or Vosk model directory, or `demo` for the shipped one.")
+@click.option(
+    "--model",
+    help="Kaldi or Vosk model directory, a model of the Vosk project's by name, or `demo`.",
+)
 @settings_options
 @stage_options
 def decode(
