@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from featurize.errors import UsageError
+from featurize.transcript import NORMALISER
 from pipelines.face_settings import FaceSettings
 from pipelines.manifest import existing_folder, fingerprint
 from pipelines.runner import Unit
@@ -18,8 +19,6 @@ from pipelines.workspace import Workspace
 if TYPE_CHECKING:
     from featurize.lfbe import LfbeConfig
     from featurize.vgg import VggConfig
-
-NORMALISER = 1  # version of ``extract_work.normalise_transcript``
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@ used is recorded in the shard with its reason.
 """
 
 import functools
-import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurize.errors import MediaError, TextError, TrimodalError
+from featurize.transcript import normalise_transcript
 from pipelines.extract import ExtractSettings
 from pipelines.manifest import Utterance, read_table, safe_path
 from pipelines.runner import Outcome, Unit
@@ -25,21 +24,6 @@ if TYPE_CHECKING:
     from featurize.shards import FieldSpec
     from featurize.shards.layout import ColumnSpec
     from pipelines.video_clips import ClipTask
-
-_APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "`": "'"})
-
-
-def normalise_transcript(text: str) -> list[str]:
-    """Words of a transcript in the alphabet a-z and apostrophe, lower-cased.
-
-    Accents are taken off, hyphens and slashes separate words, and what is then outside the
-    alphabet is dropped. A change here needs another ``pipelines.extract.NORMALISER``.
-    """
-    plain = unicodedata.normalize("NFKD", text.translate(_APOSTROPHES)).lower()
-    words = (
-        re.sub(r"[^a-z']", "", word).strip("'") for word in re.split(r"[\s/\-\u2013\u2014]+", plain)
-    )
-    return [word for word in words if word]
 
 
 def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
@@ -179,7 +163,10 @@ def targets_work(_: ExtractSettings, unit: Unit) -> Outcome:
 
 
 def _words(unit: Unit) -> Callable[[Utterance], list[tuple[str, float, float]]]:
-    """Normalised words with start and end in seconds, from the corpus or from decoding."""
+    """Normalised words with start and end in seconds, from the corpus or from decoding.
+
+    Words that one decoded word becomes ("21": twenty one) share its time.
+    """
     if unit.source is None:
 
         def transcribed(utterance: Utterance) -> list[tuple[str, float, float]]:

@@ -9,11 +9,11 @@ for, and the posteriors are taken from it. What is said of libvosk here was read
 import ctypes
 import functools
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.errors import MediaError, ModelError
+from featurize.transcript import is_no_word
 from pipelines.decoding.acoustic_model import check_model_dir
 from pipelines.decoding.engine import Decoded
 
@@ -34,7 +34,6 @@ LIBVOSK_FRAME_S = 0.03  # libvosk's times assume it whatever the model's own
 LIBVOSK_QUIET = -2  # errors only
 RENEW_AFTER_S = 3600  # libvosk counts time in float32 from a recogniser's first sample
 NOTHING_DECODED = [{"text": "", "confidence": 1.0}]  # libvosk's answer when it decoded no frame
-NO_WORD = re.compile(r"<.*>|\[.*\]|\(.*\)|!.*")  # <UNK>, [noise], !SIL: symbols that are not words
 
 
 class VoskDecoder:
@@ -73,7 +72,7 @@ class VoskDecoder:
         words = [
             (word["word"], *_times(word, offset_s, frame_s, duration_s), confidence)
             for word, confidence in _with_posteriors(alternatives)
-            if not NO_WORD.fullmatch(word["word"])
+            if not is_no_word(word["word"])
         ]
         likelihood = alternatives[0]["confidence"] / n_frames
         return Decoded(words, n_frames, {"log_likelihood_per_frame": likelihood})

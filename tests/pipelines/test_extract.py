@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from featurize.cmvn import cmvn_statistics
 from featurize.glove import Glove
@@ -16,8 +14,8 @@ from featurize.lfbe import lfbe
 from featurize.media import read_audio, read_frames
 from featurize.shards import ShardIndex, ShardReader, ShardWriter
 from featurize.shards.encodings import decode, encode
+from featurize.transcript import normalise_transcript
 from featurize.vgg import Vgg16, VggConfig
-from pipelines.extract_work import normalise_transcript
 from pipelines.manifest import read_table
 from pipelines.workspace import MODALITIES, Workspace
 
@@ -254,25 +252,3 @@ def test_one_modality_is_made_again_without_the_others(
     assert after.keys() == before.keys()
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {name for name in before if ".text." in name}
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("Don\u2019t STOP, it's me!", ["don't", "stop", "it's", "me"]),
-        ("well-known and/or \u201cquoted\u201d", ["well", "known", "and", "or", "quoted"]),
-        ("'tis the boys' 2 cafe\u0301s", ["tis", "the", "boys", "cafes"]),
-        ("na\u00efve Jos\u00e9 \uff28\uff29", ["naive", "jose", "hi"]),
-        ("  \t\n", []),
-        ("12 -- !?", []),
-    ],
-)
-def test_transcripts_are_normalised(text: str, words: list[str]) -> None:
-    assert normalise_transcript(text) == words
-
-
-@given(st.text())
-def test_normalised_words_stay_in_the_alphabet_and_are_stable(text: str) -> None:
-    words = normalise_transcript(text)
-    assert all(word and set(word) <= set("abcdefghijklmnopqrstuvwxyz'") for word in words)
-    assert normalise_transcript(" ".join(words)) == words
