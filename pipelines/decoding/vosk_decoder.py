@@ -9,11 +9,11 @@ for, and the posteriors are taken from it. What is said of libvosk here was read
 import ctypes
 import functools
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.errors import MediaError, ModelError
+from featurize.transcript import is_no_word
 from pipelines.decoding.acoustic_model import check_model_dir
 from pipelines.decoding.engine import Decoded, Word
 from pipelines.decoding.n_best import with_posteriors
@@ -43,7 +43,6 @@ LIBVOSK_FRAME_S = 0.03  # libvosk's times assume it whatever the model's own
 LIBVOSK_QUIET = -2  # errors only
 RENEW_AFTER_S = 3600  # libvosk counts time in float32 from a recogniser's first sample
 NOTHING_DECODED = [{"text": "", "confidence": 1.0}]  # libvosk's answer when it decoded no frame
-NO_WORD = re.compile(r"<.*>|\[.*\]|\(.*\)|!.*")  # <UNK>, [noise], !SIL: symbols that are not words
 
 
 class VoskDecoder:
@@ -87,7 +86,7 @@ class VoskDecoder:
         speech_total, n_speech_frames = self._speech(samples, words, total, n_frames)
         return Piece(
             length_s=length_s,
-            words=[word for word in words if not NO_WORD.fullmatch(word[0])],
+            words=[word for word in words if not is_no_word(word[0])],
             n_frames=n_frames,
             log_likelihood=total,
             n_speech_frames=n_speech_frames,
