@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurize.transcript import CLITICS, is_no_word, normalise_transcript
@@ -40,12 +40,21 @@ def test_a_rule_does_what_the_docs_say(rule: str, text: str, said: str) -> None:
     assert " ".join(normalise_transcript(text)) == said, rule
 
 
+@settings(max_examples=1000)
 @given(st.text() | TRAPS | st.text(string.printable))
 def test_words_stay_in_the_alphabet_are_stable_and_bounded(text: str) -> None:
     words = normalise_transcript(text)
     assert all(word and set(word) <= set(ALPHABET) - {" "} for word in words)
     assert normalise_transcript(" ".join(words)) == words
     assert len(" ".join(words)) <= 20 * len(text)
+
+
+@given(st.text("mrsdnt'") | st.sampled_from(["mr", "etc", "vs", "n't", "it's"]))
+def test_a_word_alone_is_read_as_among_others(word: str) -> None:
+    assert normalise_transcript(f"so {word} so") in (
+        ["so", *normalise_transcript(word), "so"],
+        [f"so{word}", "so"],  # a clitic
+    )
 
 
 @given(st.text("abc'", min_size=1))
