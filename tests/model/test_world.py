@@ -82,9 +82,14 @@ def test_two_processes(start, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_lost_process_is_told(start, tmp_path: Path) -> None:
-    code, output = run(start, tmp_path, "lose")
-    assert code != 0
-    assert "TrainError: another process of this training is gone" in output
+    told = False
+    for _ in range(3):  # on a busy machine torchrun may end the other one before it can say so
+        code, output = run(start, tmp_path, "lose")
+        assert code != 0
+        told = told or "TrainError: another process of this training is gone" in output
+        if told:
+            break
+    assert told, output
 
 
 def test_devices(monkeypatch) -> None:
