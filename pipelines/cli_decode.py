@@ -15,7 +15,8 @@ _engine_options = options(
         help="What decodes: libvosk, your Kaldi, or nothing (--decoded) [default: vosk].",
     ),
     click.option(
-        "--model", help="Kaldi or Vosk model directory, or `demo` for the shipped one."
+        "--model",
+        help="Kaldi or Vosk model directory, a model of the Vosk project's by name, or `demo`.",
     ),
     click.option(
         "--decoded", metavar="PATH",

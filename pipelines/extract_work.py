@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurize.errors import MediaError, TextError, TrimodalError
-from featurize.transcript import spoken_words
+from featurize.transcript import normalise_transcript
 from pipelines.extract import ExtractSettings
 from pipelines.manifest import Utterance, read_table, safe_path
 from pipelines.runner import Outcome, Unit
@@ -163,11 +163,14 @@ def targets_work(_: ExtractSettings, unit: Unit) -> Outcome:
 
 
 def _words(unit: Unit) -> Callable[[Utterance], list[tuple[str, float, float]]]:
-    """Normalised words with start and end in seconds, from the corpus or from decoding."""
+    """Normalised words with start and end in seconds, from the corpus or from decoding.
+
+    Words that one decoded word becomes ("21": twenty one) share its time.
+    """
     if unit.source is None:
 
         def transcribed(utterance: Utterance) -> list[tuple[str, float, float]]:
-            return [(word, nan, nan) for word in spoken_words(utterance.text or "")]
+            return [(word, nan, nan) for word in normalise_transcript(utterance.text or "")]
 
         return transcribed
     rows = {row["id"]: row["words"] for row in read_table(unit.source).rows}
@@ -178,7 +181,7 @@ def _words(unit: Unit) -> Callable[[Utterance], list[tuple[str, float, float]]]:
         return [
             (word, start, end)
             for raw, start, end, _ in rows[utterance.id]
-            for word in spoken_words(raw)
+            for word in normalise_transcript(raw)
         ]
 
     return decoded

@@ -23,6 +23,15 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@pytest.fixture(scope="session")
+def kaldi_root() -> Path:
+    """The user's Kaldi; skips where KALDI_ROOT names none."""
+    named = os.environ.get("KALDI_ROOT")
+    if not named:
+        pytest.skip("no Kaldi here: set KALDI_ROOT to run this")
+    return Path(named)
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen]]:
     """``start(n, *words)`` runs python, or torchrun with n > 1 processes, as a child.

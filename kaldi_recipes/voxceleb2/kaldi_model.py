@@ -20,20 +20,12 @@ from featurize.atomic import write_text
 from featurize.errors import ModelError, TrimodalError
 from pipelines.decoding.acoustic_model import AcousticModelInfo, check_model_dir
 from pipelines.decoding.acoustic_model_files import read_config
+from pipelines.decoding.kaldi_steps import IVECTOR_OPTIONS
 from pipelines.decoding.word_symbols import word_symbols
 
 SAMPLE_RATE_HZ = 16000  # of the sound that `trimodal export kaldi` writes
 _LINKED = ("final.mdl", "HCLG.fst", "HCLr.fst", "Gr.fst", "disambig_tid.int", "words.txt",
            "word_boundary.int", "mfcc.conf")  # fmt: skip
-# Of ivector-extract-online2.
-_IVECTOR_OPTIONS = {
-    "splice-config": "splice.conf",
-    "cmvn-config": "online_cmvn.conf",
-    "lda-matrix": "final.mat",
-    "global-cmvn-stats": "global_cmvn.stats",
-    "diag-ubm": "final.dubm",
-    "ivector-extractor": "final.ie",
-}
 # What libvosk sets for the flat layout, which has no model.conf.
 _FLAT_OPTIONS = {
     "max-active": "7000", "beam": "13.0", "lattice-beam": "6.0", "acoustic-scale": "1.0",
@@ -92,7 +84,7 @@ def _options(info: AcousticModelInfo, out: Path) -> dict[str, dict[str, str]]:
         "ctm.conf": scale | {"frame-shift": f"{frame_s:g}"},
     }
     if info.has_ivectors:
-        paths = {key: f"{out}/ivector/{name}" for key, name in _IVECTOR_OPTIONS.items()}
+        paths = {key: f"{out}/ivector/{name}" for key, name in IVECTOR_OPTIONS.items()}
         files["ivector_extractor.conf"] = paths
     return files
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from featurize.transcript import is_no_word
 from pipelines.decoding.engine import Decoded, Word
-from pipelines.decoding.vosk_decoder import NO_WORD
 
 UNKNOWN = math.nan
 _MOST_S = 1e6  # twelve days: a later time is a sample number or a mistake
@@ -79,7 +79,7 @@ PARSERS: Mapping[str, Callable[[str], Decoded]] = {
 def _decoded(
     words: list[Word], n_frames: int = 0, scores: dict[str, float] | None = None
 ) -> Decoded:
-    spoken = [word for word in words if not NO_WORD.fullmatch(word[0])]
+    spoken = [word for word in words if not is_no_word(word[0])]
     return Decoded(spoken, n_frames, scores or {})
 
 

@@ -6,12 +6,12 @@ from math import nan
 from pathlib import Path
 
 from featurize.errors import ModelError
+from featurize.transcript import is_no_word
 from pipelines.decoding.engine import Decoded, Word
 from pipelines.decoding.kaldi_jobs import Ran
 from pipelines.decoding.kaldi_logs import scores
 from pipelines.decoding.kaldi_paths import Arc, best_paths, speech_likelihood
 from pipelines.decoding.kaldi_steps import GRAPH_SCALE, KaldiModel
-from pipelines.decoding.vosk_decoder import NO_WORD
 from pipelines.decoding.word_symbols import word_symbols
 
 _CtmRow = tuple[float, float, str, float]  # start and length in s, word's number, posterior
@@ -87,7 +87,7 @@ def _words(
             raise ModelError(
                 f"{words_file}: has no word {number}; copy the graph and its words again"
             )
-        if not NO_WORD.fullmatch(symbols[number]):
+        if not is_no_word(symbols[number]):
             begin_s, end_s = (round(min(t, duration_s), 4) for t in (start, start + length))
             words.append((symbols[number], begin_s, end_s, min(posterior, 1.0)))
     return words

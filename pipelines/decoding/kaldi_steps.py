@@ -27,7 +27,7 @@ _FLAT_OPTIONS = {
     "frame-subsampling-factor": "3",
     "endpoint.silence-phones": "1:2:3:4:5:6:7:8:9:10",
 }
-_IVECTOR_OPTIONS = {
+IVECTOR_OPTIONS = {  # of ivector-extract-online2: files of ivector/
     "splice-config": "splice.conf",
     "cmvn-config": "online_cmvn.conf",
     "lda-matrix": "final.mat",
@@ -97,7 +97,7 @@ class KaldiModel:
         search |= _RAW_LATTICES
         files = {"search.conf": search}
         if self.takes_ivectors:
-            paths = {k: f"model/ivector/{v}" for k, v in _IVECTOR_OPTIONS.items()}
+            paths = {k: f"model/ivector/{v}" for k, v in IVECTOR_OPTIONS.items()}
             files["ivector.conf"] = paths | {"max-count": "100"}
         return {
             name: "".join(f"--{key}={value}\n" for key, value in options.items())

