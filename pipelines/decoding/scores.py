@@ -33,11 +33,12 @@ def word_scores(words: Sequence[Word]) -> dict[str, float]:
         return {}
     texts, starts_s, ends_s, posteriors = zip(*words, strict=True)
     known = [posterior for posterior in posteriors if not isnan(posterior)]
-    length_s = max(ends_s) - starts_s[0]
+    is_timed = not any(map(isnan, starts_s + ends_s))
+    length_s = max(ends_s) - starts_s[0] if is_timed else 0.0
     scores = {ENGLISH_SHARE: sum(text.lower() in english_words() for text in texts) / len(texts)}
     if known:
         scores[POSTERIOR] = sum(known) / len(known)
-    if length_s > 0:  # not so for NaN
+    if length_s > 0:
         scores[WORDS_PER_SECOND] = len(texts) / length_s
     return scores
 

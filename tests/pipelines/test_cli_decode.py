@@ -78,8 +78,10 @@ def test_transcripts_made_elsewhere_become_decoded_shards(
 
 def test_decoded_shards_can_be_imported_again(work: Path, tmp_path: Path) -> None:
     """A row of ours is a line of the JSON that is read, also when a time is not known."""
-    row = {"id": "s/1", "text": "a b", "n_frames": 7, "scores": {"log_likelihood_per_frame": -1.0},
-           "words": [["a", 0.1, 0.2, 0.9], ["b", None, None, None]]}  # fmt: skip
+    scores = {"log_likelihood_per_frame": -1.0, "english_word_share": 0.5,
+              "mean_word_posterior": 0.9}  # fmt: skip
+    row = {"id": "s/1", "text": "a nicht", "n_frames": 7, "scores": scores,
+           "words": [["a", 0.1, 0.2, 0.9], ["nicht", None, None, None]]}  # fmt: skip
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
     settings = DecodeSettings(engine="import", decoded=str(tmp_path / "a.jsonl"))
     rows, rejects = decode_shard([Utterance("s/1", "s", None, None)], tmp_path, engine_of(settings))

@@ -34,7 +34,9 @@ def test_int8_is_off_by_at_most_half_a_level(rows: np.ndarray) -> None:
     back = decode(stored, scale, "int8_scaled")
     assert back.dtype == np.float32 and back.shape == rows.shape
     largest = np.abs(rows).max(axis=1, initial=0)[:, None].astype(np.float64)
-    assert (np.abs(back - rows) <= largest / 254 * 1.001 + 1e-44).all()
+    assert (
+        np.abs(back - rows) <= largest / 254 * 1.001 + 1e-43
+    ).all()  # a subnormal scale is rough
 
 
 @given(rows=FLOATS)

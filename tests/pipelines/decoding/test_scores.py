@@ -20,4 +20,6 @@ def test_what_is_not_known_has_no_score() -> None:
     assert word_scores([]) == {}
     assert word_scores([("hello", nan, nan, nan)]) == {ENGLISH_SHARE: 1.0}
     assert word_scores([("hello", nan, nan, 0.5)]) == {ENGLISH_SHARE: 1.0, POSTERIOR: 0.5}
+    partly = [("hello", 1.0, 1.5, 0.5), ("you", nan, nan, nan)]
+    assert word_scores(partly) == {ENGLISH_SHARE: 1.0, POSTERIOR: 0.5}
     assert set(word_scores([("hello", 1.0, 1.0, 0.5)])) == {ENGLISH_SHARE, POSTERIOR}

@@ -250,8 +250,9 @@ def test_the_pipe_gives_what_our_reader_gives(tiny_corpora: Path, tmp_path: Path
         out = subprocess.run(command, shell=True, capture_output=True, check=True).stdout
         heard = np.frombuffer(out[out.index(b"data") + 8 :], "<i2")
         ours = np.rint(read_audio(root / str(audio[utterance_id])) * 32768)[: len(heard)]
-        np.testing.assert_array_equal(heard, ours)
-        assert len(heard) / RATE == pytest.approx(float(durations[name]), abs=1e-4)
+        assert np.abs(heard - ours).max() <= 1  # versions of FFmpeg round otherwise
+        padding_s = 1024 / RATE  # of the last AAC frame, which FFmpeg 5.1 leaves
+        assert len(heard) / RATE == pytest.approx(float(durations[name]), abs=padding_s)
 
 
 def test_what_cannot_be_used_is_left_out_and_told(tmp_path: Path) -> None:
