@@ -32,8 +32,7 @@ from pipelines.workspace import create
 
 RATE_HZ = 16000
 SHARDS = 16
-N_OF = {"demo": 800, "ko": 24}  # utterances: about half a minute of work of one core
-ROUNDS = {"demo": 2, "ko": 1}
+N_OF = {"demo": 400, "ko": 24}  # utterances: about half a minute of work of one core
 N_QUICK = 200
 ONE_CORE, TWO_CORES = {0}, {0, 1}
 ASKED_SINGLE, ASKED_DOUBLE = 1.0, 1.8
@@ -61,9 +60,8 @@ def decode(options: Options) -> Report:
         for key, model in _models(options.quick).items():
             n = N_QUICK if options.quick else N_OF[key]
             corpus = _corpus(Path(name) / key, n)
-            rounds = 1 if options.quick else ROUNDS[key]
             title = f"{key}: {n} utterances, {corpus.sound_s / 60:.1f} minutes"
-            report.lines(title, _speed(key, model, corpus, rounds))
+            report.lines(title, _speed(key, model, corpus, rounds=1))
             report.table(*_memory(key, model, corpus))
     return report
 
