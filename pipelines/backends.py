@@ -7,7 +7,6 @@ units and outcomes, a few kilobytes, travel.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from featurize.errors import StageError, UsageError
 from pipelines import __version__
+from pipelines.freed_memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,20 +198,6 @@ def _in_folder(folder: str, function: Callable[[Unit], Any], unit: Unit) -> Any:
         os.chdir(folder)
     keep_freed_memory()
     return function(unit)
-
-
-@functools.lru_cache(maxsize=1)
-def keep_freed_memory() -> None:
-    """On a worker: glibc's own ways with freed memory again.
-
-    Dask sets MALLOC_TRIM_THRESHOLD_, with which every large array is mapped and zeroed anew: that
-    halves the speed of ``audio``. These are the values that glibc comes to by itself, mallopt(3).
-    """
-    m_trim_threshold, m_mmap_threshold = -1, -3
-    with suppress(AttributeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(m_mmap_threshold, 32 << 20)
-        mallopt(m_trim_threshold, 64 << 20)
 
 
 def look_around(folders: Sequence[Path]) -> tuple[str, list[Path]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from featurize.errors import MediaError, TextError, TrimodalError
 from featurize.transcript import normalise_transcript
 from pipelines.extract import ExtractSettings
+from pipelines.freed_memory import keep_freed_memory
 from pipelines.manifest import Utterance, read_table, safe_path
 from pipelines.runner import Outcome, Unit
 from pipelines.shard_work import Content, each, write_shard
@@ -33,7 +34,7 @@ def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
     from featurize.media import read_audio
     from featurize.shards.encodings import decode, encode
 
-    _keep_freed_memory()
+    keep_freed_memory()
     encoding = settings.store.audio
 
     def content(utterance: Utterance) -> Content:
@@ -193,18 +194,6 @@ def _glove(source: str, oov: "Oov") -> "Glove":
     from featurize.glove import Glove
 
     return Glove.open(source, oov=oov)
-
-
-@functools.lru_cache(maxsize=1)
-def _keep_freed_memory() -> None:
-    """Spares LFBE up to 300 page faults an utterance, one part in twenty of the stage's time.
-
-    glibc returns freed memory to the system and faults it in again; once a block of 16 MiB was
-    freed it keeps up to twice that (mallopt(3), on M_MMAP_THRESHOLD). The block is never touched.
-    """
-    import numpy as np
-
-    np.empty(16 << 20, np.uint8)
 
 
 def _media_path(unit: Unit, utterance: Utterance, path: str | None, kind: str) -> Path:

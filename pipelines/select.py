@@ -89,10 +89,12 @@ def select(
     if compare is not None:
         found = published.read_published(compare)
         agreement = published.compare(selection.kept, decoded.ids, found)
-    summary = _summary(wish, name, scores, selection, decoded, known)
+    kept = set(selection.kept)
+    is_kept = np.array([i in kept for i in decoded.ids])
+    summary = _summary(wish, name, scores, selection, is_kept, decoded, known)
     summary["calibration"] = None if calibration is None else _calibration(calibration)
     summary["agreement"] = None if agreement is None else published.as_dict(agreement)
-    _write_selected(workspace, wish, name, scores, selection, decoded)
+    _write_selected(workspace, wish, name, scores, selection.threshold, is_kept, decoded)
     spoken = {i: score for i, score, n_words in rows if n_words}
     histogram_figure(folder / "histogram.png", spoken, selection.threshold, known, name=name)
     all_scores_figure(folder / "scores.png", summary["scores"])
@@ -136,11 +138,10 @@ def _summary(
     name: str,
     scores: np.ndarray,
     selection: Selection,
+    is_kept: np.ndarray,
     decoded: DecodedScores,
     known: Mapping[str, str] | None,
 ) -> dict[str, Any]:
-    kept = set(selection.kept)
-    is_kept = np.array([i in kept for i in decoded.ids])
     spoken = decoded.n_words > 0
     columns = {**({} if name in decoded.scores else {name: scores}), **decoded.scores}
     precision, recall = precision_recall(selection.kept, known or {})
@@ -179,9 +180,11 @@ def _auc(
     scores: np.ndarray, decoded: DecodedScores, known: Mapping[str, str] | None
 ) -> float | None:
     """English against all others, of utterances with words whose language is known."""
+    if known is None:
+        return None
     groups: dict[bool, list[float]] = {True: [], False: []}
     for i, score, n_words in zip(decoded.ids, scores.tolist(), decoded.n_words, strict=True):
-        if known and i in known and n_words and np.isfinite(score):
+        if i in known and n_words and np.isfinite(score):
             groups[is_english(known[i])].append(score)
     if not groups[True] or not groups[False]:
         return None
@@ -204,21 +207,18 @@ def _write_selected(
     wish: Wish,
     name: str,
     scores: np.ndarray,
-    selection: Selection,
+    threshold: float,
+    is_kept: np.ndarray,
     decoded: DecodedScores,
 ) -> None:
-    kept = set(selection.kept)
     rows = [
-        {"id": i, "shard": shard, "score": score}
-        for i, shard, score in zip(
-            decoded.ids, decoded.shards.tolist(), scores.tolist(), strict=True
-        )
-        if i in kept
+        {"id": decoded.ids[k], "shard": int(decoded.shards[k]), "score": float(scores[k])}
+        for k in np.flatnonzero(is_kept).tolist()
     ]
     config = {
         "rule": wish.rule,
         "score": name,
-        "threshold": selection.threshold,
+        "threshold": threshold,
         "keep_fraction": wish.keep_fraction,
         "manifest": read_header(workspace.manifest_path).fingerprint,
         "decoding": decoded.config,

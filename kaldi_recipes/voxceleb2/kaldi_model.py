@@ -18,19 +18,12 @@ from pathlib import Path
 
 from featurize.atomic import write_text
 from featurize.errors import ModelError, TrimodalError
-from pipelines.decoding.acoustic_model import AcousticModelInfo, check_model_dir
-from pipelines.decoding.acoustic_model_files import read_config
-from pipelines.decoding.kaldi_steps import IVECTOR_OPTIONS
+from pipelines.decoding.acoustic_model import IVECTOR_OPTIONS, AcousticModelInfo, check_model_dir
 from pipelines.decoding.word_symbols import word_symbols
 
 SAMPLE_RATE_HZ = 16000  # of the sound that `trimodal export kaldi` writes
 _LINKED = ("final.mdl", "HCLG.fst", "HCLr.fst", "Gr.fst", "disambig_tid.int", "words.txt",
            "word_boundary.int", "mfcc.conf")  # fmt: skip
-# What libvosk sets for the flat layout, which has no model.conf.
-_FLAT_OPTIONS = {
-    "max-active": "7000", "beam": "13.0", "lattice-beam": "6.0", "acoustic-scale": "1.0",
-    "frame-subsampling-factor": "3",
-}  # fmt: skip
 
 
 def write_kaldi_model(model: Path, conf: Path, out: Path) -> None:
@@ -74,12 +67,12 @@ def _refuse_unsupported(info: AcousticModelInfo, files: dict[str, Path]) -> None
 
 def _options(info: AcousticModelInfo, out: Path) -> dict[str, dict[str, str]]:
     """What the model says, by the configuration file that it belongs in."""
-    conf = info.path / "conf/model.conf"
-    options = read_config(conf).options if conf.is_file() else _FLAT_OPTIONS
     scale = {"acoustic-scale": f"{info.acoustic_scale:g}"}
     frame_s = info.frame_subsampling_factor * info.frame_shift_s
     files = {
-        "decode.conf": {k: v for k, v in options.items() if not k.startswith("endpoint.")},
+        "decode.conf": {
+            k: v for k, v in info.decoder_options.items() if not k.startswith("endpoint.")
+        },
         "best_path.conf": scale,
         "ctm.conf": scale | {"frame-shift": f"{frame_s:g}"},
     }

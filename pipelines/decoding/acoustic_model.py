@@ -32,14 +32,17 @@ from pipelines.decoding.acoustic_model_settings import (
 DEMO_MODEL = "demo"
 DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "tdnn"
 
-IVECTOR_FILES = (
-    "final.ie",
-    "final.dubm",
-    "final.mat",
-    "global_cmvn.stats",
-    "online_cmvn.conf",
-    "splice.conf",
-)
+DEMO_NOTE = "the demo model reads synthesised speech only; for people, give --model DIR"
+
+# Options of Kaldi's ivector-extract-online2, and their files in ivector/.
+IVECTOR_OPTIONS = {
+    "ivector-extractor": "final.ie",
+    "diag-ubm": "final.dubm",
+    "lda-matrix": "final.mat",
+    "global-cmvn-stats": "global_cmvn.stats",
+    "cmvn-config": "online_cmvn.conf",
+    "splice-config": "splice.conf",
+}
 # Read when there; the folders are those of both layouts.
 _OPTIONAL = (
     "graph/phones/word_boundary.int",
@@ -60,6 +63,9 @@ _TOGETHER = {
 }
 # What libvosk sets for the flat layout, which has no model.conf.
 _FLAT_OPTIONS = {
+    "max-active": "7000",
+    "beam": "13.0",
+    "lattice-beam": "6.0",
     "acoustic-scale": "1.0",
     "frame-subsampling-factor": "3",
     "endpoint.silence-phones": "1:2:3:4:5:6:7:8:9:10",
@@ -86,6 +92,12 @@ class AcousticModelInfo:
     dither: float
     has_ivectors: bool
     warnings: tuple[str, ...]
+
+    @property
+    def decoder_options(self) -> dict[str, str]:
+        """What ``conf/model.conf`` tells the decoder, or libvosk where there is none."""
+        conf = self.path / "conf/model.conf"
+        return read_config(conf).options if conf.is_file() else _FLAT_OPTIONS
 
     def n_decoded_frames(self, n_samples: int) -> int:
         """Frames that the decoder makes of ``n_samples`` at the model's sample rate.
@@ -119,7 +131,7 @@ def check_model_dir(path: Path) -> AcousticModelInfo:
         files.append("conf/model.conf")
     has_ivectors = n_ivector is not None or (path / "ivector" / "final.ie").is_file()
     if has_ivectors:
-        files += [f"ivector/{name}" for name in IVECTOR_FILES]
+        files += [f"ivector/{name}" for name in IVECTOR_OPTIONS.values()]
     for sign, names in _TOGETHER.items():
         if (path / sign).is_file():
             files += [sign, *names]
@@ -143,6 +155,12 @@ def check_model_dir(path: Path) -> AcousticModelInfo:
         has_ivectors=has_ivectors,
         warnings=_warnings(files, features_name, dither),
     )
+
+
+def model_identity(given: str, info: AcousticModelInfo) -> dict[str, str]:
+    """What ``--model`` named, for a fingerprint: by content, so moving it changes nothing."""
+    name = DEMO_MODEL if given == DEMO_MODEL else info.path.resolve().name
+    return {"model_name": name, "model_digest": model_digest(info)}
 
 
 def model_digest(info: AcousticModelInfo) -> str:

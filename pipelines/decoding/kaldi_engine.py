@@ -9,8 +9,9 @@ from featurize.errors import MediaError, ModelError, TrimodalError, UsageError
 from pipelines.decoding.acoustic_model import (
     DEMO_FOLDER,
     DEMO_MODEL,
+    DEMO_NOTE,
     check_model_dir,
-    model_digest,
+    model_identity,
 )
 from pipelines.decoding.engine import Decoded
 from pipelines.decoding.kaldi_logs import complaint_about
@@ -66,12 +67,10 @@ class KaldiEngine:
         self._is_proven = False  # whether model and programs have decoded anything
 
     def config(self) -> dict[str, Any]:
-        """The model counts by content, and Kaldi by its version; how jobs are sent does not."""
-        is_demo = self.name == DEMO_MODEL
-        info, program = self.model.info, self.model.program
+        """Kaldi counts by its version; how jobs are sent does not."""
+        program = self.model.program
         return {
-            "model_name": DEMO_MODEL if is_demo else info.path.resolve().name,
-            "model_digest": model_digest(info),
+            **model_identity(self.name, self.model.info),
             "engine": f"kaldi {kaldi_version(self._kaldi.programs[program])} {program}",
             "likelihood": _DEFINITION,
         }
@@ -85,9 +84,7 @@ class KaldiEngine:
                 "shard of the same utterances; the line --dither=0 turns it off"
             )
         if self.name == DEMO_MODEL:
-            notes.insert(
-                0, "the demo model reads synthesised speech only; for people, give --model DIR"
-            )
+            notes.insert(0, DEMO_NOTE)
         if any(name.startswith(("rescore/", "rnnlm/")) for name in info.files):
             notes.append(
                 "the engine kaldi does not rescore; its words and scores differ from vosk's"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featurize.errors import ModelError
-from pipelines.decoding.acoustic_model import AcousticModelInfo
-from pipelines.decoding.acoustic_model_files import network_inputs, read_config
+from pipelines.decoding.acoustic_model import IVECTOR_OPTIONS, AcousticModelInfo
+from pipelines.decoding.acoustic_model_files import network_inputs
 from pipelines.decoding.kaldi_jobs import Step
 
 OFFLINE = "nnet3-latgen-faster-parallel"
@@ -18,23 +18,6 @@ LOOKAHEAD = "nnet3-latgen-faster-lookahead"  # OFFLINE for a graph in two halves
 PROGRAMS = (ONLINE, OFFLINE)
 
 GRAPH_SCALE = 0.9  # what libvosk weighs the graph's cost with, and LIKELIHOOD_DEFINITION states
-# libvosk's settings for the flat layout, which has no model.conf.
-_FLAT_OPTIONS = {
-    "max-active": "7000",
-    "beam": "13.0",
-    "lattice-beam": "6.0",
-    "acoustic-scale": "1.0",
-    "frame-subsampling-factor": "3",
-    "endpoint.silence-phones": "1:2:3:4:5:6:7:8:9:10",
-}
-IVECTOR_OPTIONS = {  # of ivector-extract-online2: files of ivector/
-    "splice-config": "splice.conf",
-    "cmvn-config": "online_cmvn.conf",
-    "lda-matrix": "final.mat",
-    "global-cmvn-stats": "global_cmvn.stats",
-    "diag-ubm": "final.dubm",
-    "ivector-extractor": "final.ie",
-}
 _UNSUPPORTED = {
     "pitch.conf": "pitch features are",
     "global_cmvn.stats": "normalisation of the network's features is",
@@ -71,13 +54,12 @@ class KaldiModel:
                     f"--kaldi-program {OFFLINE}, or make an HCLG.fst with Kaldi's utils/mkgraph.sh"
                 )
             program = LOOKAHEAD
-        conf = info.path / "conf/model.conf"
         words = _file(info, "words.txt") or _file(info, "HCLG.fst") or _file(info, "Gr.fst")
         return cls(
             info=info,
             program=program or ONLINE,
             takes_ivectors=network_inputs(info.path / str(_file(info, "final.mdl")))[1] is not None,
-            options=read_config(conf).options if conf.is_file() else _FLAT_OPTIONS,
+            options=info.decoder_options,
             words=info.path / str(words),
         )
 

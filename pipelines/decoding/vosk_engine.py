@@ -9,8 +9,9 @@ from featurize.errors import TrimodalError
 from pipelines.decoding.acoustic_model import (
     DEMO_FOLDER,
     DEMO_MODEL,
+    DEMO_NOTE,
     check_model_dir,
-    model_digest,
+    model_identity,
 )
 from pipelines.decoding.engine import Decoded
 from pipelines.decoding.named_model import is_name, named_model
@@ -31,18 +32,14 @@ class VoskEngine:
         self.info = check_model_dir(_folder(model))
 
     def config(self) -> dict[str, Any]:
-        """The model counts by content: moving it changes nothing."""
-        is_demo = self.model == DEMO_MODEL
         return {
-            "model_name": DEMO_MODEL if is_demo else self.info.path.resolve().name,
-            "model_digest": model_digest(self.info),
+            **model_identity(self.model, self.info),
             "engine": f"vosk {version('vosk')}",
             "likelihood": LIKELIHOOD_DEFINITION,
         }
 
     def warnings(self) -> tuple[str, ...]:
-        toy = ("the demo model reads synthesised speech only; for people, give --model DIR",)
-        return (toy if self.model == DEMO_MODEL else ()) + self.info.warnings
+        return ((DEMO_NOTE,) if self.model == DEMO_MODEL else ()) + self.info.warnings
 
     def decode(
         self, utterances: Sequence[Utterance], root: Path

@@ -247,7 +247,7 @@ def test_options_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> 
 ALLOCATING = """
 import resource
 import numpy as np
-from pipelines.backends import keep_freed_memory
+from pipelines.freed_memory import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
