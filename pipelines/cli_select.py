@@ -6,6 +6,7 @@ import click
 
 from pipelines.decoding.scores import NAMES, PER_FRAME
 from pipelines.options import FILE, FOLDER, settings_options
+from pipelines.screen import printable_lines
 
 
 @click.command()
@@ -65,4 +66,4 @@ def select(
     with progress_bar("select", None, "shards") as advance:
         lines = run(work, wish, languages=languages, compare=compare, progress=advance)
     for line in lines:
-        click.echo(line)
+        click.echo(printable_lines(line))
