@@ -75,7 +75,7 @@ class KaldiEngine:
             "likelihood": _DEFINITION,
         }
 
-    def warnings(self) -> tuple[str, ...]:
+    def notes(self, utterance_ids: Sequence[str]) -> list[str]:
         info = self.model.info
         notes = [note for note in info.warnings if "dither" not in note]  # which speaks of libvosk
         if info.dither > 0:
@@ -97,7 +97,7 @@ class KaldiEngine:
                 f"jobs read and write {tempfile.gettempdir()}: set TMPDIR to a folder that all "
                 "machines of the queue see"
             )
-        return tuple(notes)
+        return notes
 
     def decode(
         self, utterances: Sequence[Utterance], root: Path
