@@ -59,3 +59,7 @@ class StoppedError(TrimodalError):
 
 class StageError(TrimodalError):
     """A stage that lost too many utterances or a worker process."""
+
+
+class LockedError(TrimodalError):
+    """A folder, or shards of it, that another command is making at this moment."""

@@ -1,0 +1,63 @@
+"""Sound of a corpus, read ahead by a process of its own.
+
+A file that crashes FFmpeg, or hangs it, then costs one utterance and not the stage.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featurize.errors import MediaError, TrimodalError
+from pipelines.ahead import FAILED, ITEM, Ahead
+from pipelines.manifest import Utterance, safe_path
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class SoundTask:
+    """The sound of one utterance of a corpus at ``root``, at one rate."""
+
+    root: Path
+    utterance: Utterance
+    sample_rate_hz: int
+
+
+def sounds(tasks: Iterable[SoundTask]) -> "Iterator[np.ndarray | TrimodalError | OSError]":
+    """Yields, in order, the float32 (n_samples,) of each, as ``read_audio`` gives it, or an error.
+
+    The error of a file that ended the process twice, or did not give ten seconds of sound in ten
+    minutes, is a MediaError like any other.
+    """
+    import numpy as np
+
+    found: list[np.ndarray] = []
+    for _, kind, content in _reader().map(tasks):
+        if kind == ITEM:
+            found.append(content)
+            continue
+        yield content if kind == FAILED else np.concatenate(found)
+        found = []
+
+
+def stretches(task: SoundTask) -> "Iterator[np.ndarray]":
+    """In the process: the sound of one utterance, ten seconds at a time."""
+    from featurize.media import iter_audio
+
+    if task.utterance.audio is None:
+        raise MediaError("no audio file")
+    yield from iter_audio(
+        safe_path(task.root, task.utterance.audio),
+        start_s=task.utterance.start_s,
+        end_s=task.utterance.end_s,
+        sample_rate_hz=task.sample_rate_hz,
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _reader() -> Ahead:
+    """Started once a process; holds 20 MB at the most."""
+    return Ahead(stretches, 1)
