@@ -17,6 +17,7 @@ from featurize.transcript import normalise_transcript
 from pipelines.extract import ExtractSettings
 from pipelines.freed_memory import keep_freed_memory
 from pipelines.manifest import Utterance, read_table, safe_path
+from pipelines.memory_limit import memory_limit
 from pipelines.runner import Outcome, Unit
 from pipelines.shard_work import Content, each, write_shard
 
@@ -39,12 +40,13 @@ def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
 
     def content(utterance: Utterance) -> Content:
         path = _media_path(unit, utterance, utterance.audio, "audio")
-        wave = read_audio(
-            path,
-            start_s=utterance.start_s,
-            end_s=utterance.end_s,
-            sample_rate_hz=settings.lfbe.sample_rate_hz,
-        )
+        with memory_limit():
+            wave = read_audio(
+                path,
+                start_s=utterance.start_s,
+                end_s=utterance.end_s,
+                sample_rate_hz=settings.lfbe.sample_rate_hz,
+            )
         rows = lfbe(wave, settings.lfbe.sample_rate_hz, settings.lfbe)
         stored, scale = encode(rows, encoding)
         as_read = decode(stored, scale, encoding)  # the statistics are of what is stored

@@ -20,6 +20,7 @@ from pipelines.decoding.kaldi_scratch import Kaldi, write_wav
 from pipelines.decoding.kaldi_steps import LOOKAHEAD, PROGRAMS, KaldiModel
 from pipelines.decoding.vosk_decoder import SHORTEST_S, as_int16
 from pipelines.manifest import Utterance, safe_path
+from pipelines.memory_limit import memory_limit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,12 +128,13 @@ class KaldiEngine:
         if utterance.audio is None:
             raise MediaError("no audio file")
         rate_hz = self.model.info.sample_rate_hz
-        samples = read_audio(
-            safe_path(Path(root), utterance.audio),
-            start_s=utterance.start_s,
-            end_s=utterance.end_s,
-            sample_rate_hz=rate_hz,
-        )
+        with memory_limit():
+            samples = read_audio(
+                safe_path(Path(root), utterance.audio),
+                start_s=utterance.start_s,
+                end_s=utterance.end_s,
+                sample_rate_hz=rate_hz,
+            )
         duration_s = len(samples) / rate_hz
         if duration_s < SHORTEST_S:
             raise MediaError(f"only {duration_s:.3f} s of sound, too short to decode")
