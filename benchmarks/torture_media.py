@@ -26,7 +26,8 @@ from benchmarks.media_sources import write_sources
 from benchmarks.watched import Run, watched
 from pipelines.memory_limit import LARGEST_BYTES
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+# Beside the checkout, or beside the folder of its worktrees.
+PLACES = [folder / "shared" / "data" for folder in Path(__file__).resolve().parents[2:4]]
 OWN_BYTES = 2 << 30  # of a worker without any file: PyTorch, VGG-16, the decoder
 LIMIT_S = 3 * 3600.0  # of a stage, which would hang
 QUICK_N, FACES_N = 110, 300
@@ -120,7 +121,7 @@ def main() -> int:
 def torment(torture: Torture, n: int, seed: int) -> list[str]:
     """Runs everything; the lines of the table."""
     root = torture.folder / "corpus"
-    real = SHARED_DATA if SHARED_DATA.is_dir() else None
+    real = next((place for place in PLACES if place.is_dir()), None)
     sources = write_sources(torture.folder / "good", real)
     mutants = (mutant(seed, k, sources, torture.trap.elsewhere) for k in range(n))
     files = [place(root, made) for made in mutants]
