@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from featurize.errors import MediaError, TrimodalError
 from pipelines.ahead import FAILED, ITEM, Ahead
 from pipelines.manifest import Utterance, safe_path
+from pipelines.memory_limit import within_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,11 +50,13 @@ def stretches(task: SoundTask) -> "Iterator[np.ndarray]":
 
     if task.utterance.audio is None:
         raise MediaError("no audio file")
-    yield from iter_audio(
-        safe_path(task.root, task.utterance.audio),
-        start_s=task.utterance.start_s,
-        end_s=task.utterance.end_s,
-        sample_rate_hz=task.sample_rate_hz,
+    yield from within_memory(
+        iter_audio(
+            safe_path(task.root, task.utterance.audio),
+            start_s=task.utterance.start_s,
+            end_s=task.utterance.end_s,
+            sample_rate_hz=task.sample_rate_hz,
+        )
     )
 
 
