@@ -14,6 +14,7 @@ from pipelines import (
     cli_embed,
     cli_exchange,
     cli_plan,
+    cli_retry,
     cli_select,
     cli_store,
     cli_training,
@@ -234,6 +235,7 @@ def extract(
     from pipelines import face_settings, word_vectors
     from pipelines.extract import ExtractSettings, n_devices, plan
     from pipelines.settings import Settings
+    from pipelines.sources import remember
     from pipelines.workspace import MODALITIES, Workspace
 
     workspace = Workspace(work)
@@ -247,6 +249,7 @@ def extract(
     shards = launch.own_shards(workspace.n_shards, stage)
     for name in chosen:
         units = plan(workspace, name, shards, settings)
+        remember(work, name, **settings.sources(name))
         work_of_one = partial(getattr(works, f"{name}_work"), settings)
         if name == "text" and (stage.redo or not all(unit.output.is_file() for unit in units)):
             word_vectors.make_ready(str(settings.text.glove))
@@ -332,6 +335,7 @@ main.add_command(cli_training.evaluate)
 main.add_command(cli_compare.compare)
 main.add_command(cli_embed.embed)
 main.add_command(cli_plan.plan)
+main.add_command(cli_retry.retry)
 main.add_command(cli_store.verify)
 main.add_command(cli_store.inspect)
 main.add_command(cli_exchange.export_group)

@@ -56,7 +56,9 @@ def decode(
     Example: trimodal decode work/voxceleb2 --engine import --decoded exp/decode_voxceleb2
     """
     from pipelines.decode import DecodeSettings, decode_units, decode_work, engine_of
+    from pipelines.decoding.acoustic_model import DEMO_MODEL
     from pipelines.settings import Settings
+    from pipelines.sources import remember
     from pipelines.workspace import Workspace
 
     workspace = Workspace(work)
@@ -71,4 +73,6 @@ def decode(
     chosen = engine_of(settings)
     launch.notes(chosen.notes([utterance.id for utterance in workspace.utterances]))
     units = decode_units(workspace, launch.own_shards(workspace.n_shards, stage), chosen)
+    model = None if settings.model == DEMO_MODEL else settings.model
+    remember(work, "decode", model=model, decoded=settings.decoded)
     launch.run_data_stage(work, "decode", units, partial(decode_work, settings), stage)

@@ -144,6 +144,20 @@ class ExtractSettings:
             made = {"normaliser": NORMALISER, **glove.identity(self.text.glove, self.text.oov)}
         return made | self.store.of(modality)
 
+    def sources(self, modality: str) -> dict[str, str | None]:
+        """The files and folders that the features of one modality are made with; None for names."""
+        from featurize.glove_sources import PACKAGED
+        from featurize.vgg_weights import is_by_name
+
+        if modality == "video":
+            weights = None if is_by_name(self.vgg.weights) else self.vgg.weights
+            return {
+                "weights": weights,
+                "faces": self.faces.source if self.faces.kind == "boxes" else None,
+            }
+        is_file = modality == "text" and self.text.glove != PACKAGED
+        return {"glove": self.text.glove} if is_file else {}
+
 
 def resolve_device(name: str) -> str:
     """ "cpu", "cuda" (any of them) or "cuda:1". Raises UsageError when PyTorch does not see it."""

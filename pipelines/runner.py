@@ -144,7 +144,7 @@ def _refuse_stale(units: Sequence[Unit]) -> None:
             continue
         if found is not None and found.fingerprint != unit.fingerprint:
             raise StaleError(
-                f"{unit.output} {_difference(found.config, unit.config)}; add --redo to make it "
+                f"{unit.output} {difference(found.config, unit.config)}; add --redo to make it "
                 "again, or go back to the earlier settings"
             )
 
@@ -161,7 +161,7 @@ def _refuse_mixture(units: Sequence[Unit]) -> None:
                 continue
             if found and deciding(found.config) != deciding(units[0].config):
                 raise StaleError(
-                    f"{path} {_difference(found.config, units[0].config)}; make all shards with "
+                    f"{path} {difference(found.config, units[0].config)}; make all shards with "
                     "one setting, or add --redo to begin with these"
                 )
             break
@@ -178,7 +178,8 @@ def made_with(path: Path) -> Table | None:
     return Table(shard.modality, shard.config, shard.fingerprint, rejects=rejects, n=len(shard))
 
 
-def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """What two configurations differ in, for the middle of a sentence."""
     keys = sorted(found.keys() | wanted.keys())
     changed = [key for key in keys if found.get(key) != wanted.get(key)]
     if not changed:

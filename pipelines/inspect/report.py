@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.inspect.utterance import LABELS
+from pipelines.screen import new_console, printable
 from pipelines.verify.report import byte_size
 
-PIPED_COLUMNS = 160
 N_IDS_SHOWN = 5
 N_WORDS_SHOWN = 80
 
@@ -62,16 +62,6 @@ def print_utterance(facts: Mapping[str, Any], screen: Any = None) -> None:
         _say(console, f"  no {modality}: {why}")
 
 
-def new_console() -> Any:
-    """A rich console on the standard output, wide and plain where that is no terminal."""
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console.width = PIPED_COLUMNS
-    return console
-
-
 def _field_row(name: str, field: Mapping[str, Any]) -> tuple[str, ...]:
     lengths = f"{field['rows_min']:,} to {field['rows_max']:,}, mean {field['rows_mean']:,.1f}"
     shape = " x ".join(map(str, field["row_shape"])) or "1"
@@ -103,7 +93,7 @@ def _table(
         is_right = 0 < i <= len(right)
         table.add_column(head, justify="right" if is_right else "left", overflow="fold")
     for row in rows:  # as Text: an id in square brackets is an id, not markup
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(Text(title, style="bold"))
     console.print(table)
     console.print()
@@ -112,4 +102,4 @@ def _table(
 def _say(console: Any, line: str) -> None:
     from rich.text import Text
 
-    console.print(Text(line), soft_wrap=True)
+    console.print(Text(printable(line)), soft_wrap=True)

@@ -27,7 +27,7 @@ def commands(work: Path, result: Verification) -> list[str]:
     for stage in dict.fromkeys(checked.file.stage for checked in result.damaged):
         damaged = [checked for checked in result.damaged if checked.file.stage == stage]
         if stage == "prepare":
-            made.append(_prepare(work, damaged[0].made))
+            made.append(prepare_words(work, damaged[0].made))
         elif stage == "select":
             made.append(["select", str(work)])
         else:
@@ -56,12 +56,22 @@ def _of_embeddings(workspace: Embedded, result: Verification) -> list[str]:
     return [shlex.join(["trimodal", *words, *(["--redo"] if is_of_other_input else [])])]
 
 
-def _prepare(work: Path, made: Table | None) -> list[str]:
-    """The shuffle and the cut must be those of before, or no shard is of this manifest."""
+def prepare_words(work: Path, made: Table | None) -> list[str]:
+    """The command that prepares again, after ``trimodal``, from the manifest's header.
+
+    The shuffle and the cut must be those of before, or no shard is of this manifest. Files given
+    the first time (labels, folds, a Kaldi data directory) are not in it.
+    """
     if made is None:
         return ["prepare", "CORPUS", "ROOT", str(work), "--redo"]
-    cut = ["--shard-size", str(made.config["shard_size"]), "--seed", str(made.config["seed"])]
-    return ["prepare", made.config["corpus"], made.config["root"], str(work), *cut, "--redo"]
+    config = made.config
+    is_kaldi = config["corpus"] == "kaldi"
+    words = ["prepare", config["corpus"], "DIR" if is_kaldi else config["root"], str(work)]
+    words += ["--root", config["root"]] if is_kaldi else []
+    words += ["--split", config["split"]] if config.get("split", "dev") != "dev" else []
+    words += ["--drop-mistimed"] if config.get("drop_mistimed") else []
+    cut = ["--shard-size", str(config["shard_size"]), "--seed", str(config["seed"])]
+    return [*words, *cut, "--redo"]
 
 
 def _of_shards(work: Path, stage: str, damaged: list[Checked], files: list[Checked]) -> list[str]:

@@ -1,0 +1,1 @@
+"""Running rejects again: which there are, with what settings, and what came of it."""
