@@ -53,13 +53,20 @@ def write_text(path: Path, content: str) -> None:
 
 def remove_stale(folder: Path) -> int:
     """Deletes the temporary files of writers on this host that no longer run; returns how many."""
-    removed = 0
+    stale = left_behind(folder)
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """The temporary files of writers on this host that no longer run."""
+    stale = []
     for entry in folder.glob(".*.tmp*") if folder.is_dir() else ():
         match = _TEMPORARY.match(entry.name)
         if match and match["host"] == _HOST and not is_running(int(match["pid"])):
-            entry.unlink(missing_ok=True)
-            removed += 1
-    return removed
+            stale.append(entry)
+    return stale
 
 
 def _fsync(path: Path) -> None:

@@ -11,6 +11,7 @@ from pipelines import (
     __version__,
     cli_compare,
     cli_decode,
+    cli_doctor,
     cli_embed,
     cli_exchange,
     cli_plan,
@@ -335,6 +336,7 @@ main.add_command(cli_training.evaluate)
 main.add_command(cli_compare.compare)
 main.add_command(cli_embed.embed)
 main.add_command(cli_plan.plan)
+main.add_command(cli_doctor.doctor)
 main.add_command(cli_retry.retry)
 main.add_command(cli_store.verify)
 main.add_command(cli_store.inspect)

@@ -1,0 +1,1 @@
+"""What is wrong with this machine or a workspace, and the command that mends it."""
