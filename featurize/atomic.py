@@ -56,7 +56,7 @@ def remove_stale(folder: Path) -> int:
     removed = 0
     for entry in folder.glob(".*.tmp*") if folder.is_dir() else ():
         match = _TEMPORARY.match(entry.name)
-        if match and match["host"] == _HOST and not _is_running(int(match["pid"])):
+        if match and match["host"] == _HOST and not is_running(int(match["pid"])):
             entry.unlink(missing_ok=True)
             removed += 1
     return removed
@@ -70,7 +70,8 @@ def _fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

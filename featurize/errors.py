@@ -70,11 +70,15 @@ class StageError(TrimodalError):
     """A stage that lost too many utterances or a worker process."""
 
 
+class LockedError(TrimodalError):
+    """A folder, or shards of it, that another command is making at this moment."""
+
+
 def one_line(text: str) -> str:
     """What cannot be printed is escaped, and what is too long loses its middle."""
-    if len(text) > LONGEST_MESSAGE:
-        half = LONGEST_MESSAGE // 2 - 20
-        text = f"{text[:half]} ... {len(text) - 2 * half} more ... {text[-half:]}"
-    if text.isprintable():
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if len(text) <= LONGEST_MESSAGE:
         return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    half = LONGEST_MESSAGE // 2 - 20
+    return f"{text[:half]} ... {len(text) - 2 * half} more ... {text[-half:]}"
