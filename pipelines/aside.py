@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from pipelines.ahead import FAILED, Ahead
+from pipelines.memory_limit import memory_limit
 
 Result = TypeVar("Result")
 
@@ -24,7 +25,9 @@ def aside(function: Callable[..., Result], *arguments: Any) -> Result:
 
 
 def _once(task: Callable[[], Any]) -> Iterator[Any]:
-    yield task()
+    with memory_limit():
+        result = task()
+    yield result
 
 
 @functools.lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from featurize.errors import MediaError, TrimodalError
 from pipelines.ahead import FAILED, ITEM, Ahead
 from pipelines.manifest import Utterance, safe_path
-from pipelines.memory_limit import within_memory
+from pipelines.memory_limit import LARGEST_BYTES, within_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,13 +35,13 @@ def sounds(tasks: Iterable[SoundTask]) -> "Iterator[np.ndarray | TrimodalError |
     """
     import numpy as np
 
-    found: list[np.ndarray] = []
+    found = bytearray()  # grows in place, where joining arrays would hold all of it twice
     for _, kind, content in _reader().map(tasks):
         if kind == ITEM:
-            found.append(content)
+            found += content.data
             continue
-        yield content if kind == FAILED else np.concatenate(found)
-        found = []
+        yield content if kind == FAILED else np.frombuffer(found, np.float32)
+        found = bytearray()
 
 
 def stretches(task: SoundTask) -> "Iterator[np.ndarray]":
@@ -50,14 +50,19 @@ def stretches(task: SoundTask) -> "Iterator[np.ndarray]":
 
     if task.utterance.audio is None:
         raise MediaError("no audio file")
-    yield from within_memory(
-        iter_audio(
-            safe_path(task.root, task.utterance.audio),
-            start_s=task.utterance.start_s,
-            end_s=task.utterance.end_s,
-            sample_rate_hz=task.sample_rate_hz,
-        )
+    sound = iter_audio(
+        safe_path(task.root, task.utterance.audio),
+        start_s=task.utterance.start_s,
+        end_s=task.utterance.end_s,
+        sample_rate_hz=task.sample_rate_hz,
     )
+    n_bytes = 0  # an hour of silence may be a few hundred bytes
+    for samples in within_memory(sound):
+        n_bytes += samples.nbytes
+        if n_bytes > LARGEST_BYTES:
+            hours = n_bytes / 4 / task.sample_rate_hz / 3600
+            raise MediaError(f"{hours:.1f} hours of sound or more in one utterance; cut it")
+        yield samples
 
 
 @functools.lru_cache(maxsize=1)

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from featurize.errors import MediaError
+from pipelines import sound
+from pipelines.manifest import Utterance
 from pipelines.memory_limit import memory_limit, within_memory
+from pipelines.sound import SoundTask
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 MIB = 1 << 20
@@ -83,3 +86,25 @@ def test_an_index_of_millions_of_samples_told_in_a_few_bytes(tmp_path: Path, sta
     out, _ = start(1, "-c", READ, path).communicate(timeout=60)
     kind, n_mib = out.split()
     assert kind == "MediaError" and int(n_mib) < 600
+
+
+def test_hours_of_silence_in_a_small_file_end_where_memory_would(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """FLAC holds four seconds of silence in 12 bytes: a megabyte of them would take 20 GB."""
+    path = tmp_path / "a.flac"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("flac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000 * 600), np.int16), "s16", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = 16000, 0, Fraction(1, 16000)
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    assert path.stat().st_size < MIB / 8
+    monkeypatch.setattr(sound, "LARGEST_BYTES", 4 * 16000 * 400)
+    read = []
+    with pytest.raises(MediaError, match=r"0\.1 hours of sound or more in one utterance"):
+        for samples in sound.stretches(
+            SoundTask(tmp_path, Utterance("u", "s", "a.flac", None), 16000)
+        ):
+            read.append(len(samples))
+    assert 300 < sum(read) / 16000 <= 400

@@ -157,7 +157,7 @@ def test_json_lines_with_scores_or_text_alone(tmp_path: Path) -> None:
         ("a.ctm", b"a-3 1 soon 0.5 hello\n", "soon"),
         ("a.ctm", b"a-3 1 0.1 0.5 hello 7\n", "confidence 7"),
         ("a.ctm", b"a-3 1 0 1 x\na-3 2 0 1 y\n", "channels 1 and 2"),
-        ("a.jsonl", b"{\n", "no JSON: .* at column"),
+        ("a.jsonl", b"{\n", "no JSON: .* column 1"),
         ("a.jsonl", b"[1]\n", "no JSON object"),
         ("a.jsonl", b'{"id": "a-3"}\n', "neither"),
         ("a.jsonl", b'{"id": "a-3", "text": "x", "scores": {"s": NaN}}\n', "finite"),
