@@ -25,7 +25,7 @@ def _imported() -> list[Target]:
         engine = ImportEngine(str(folder / "decoded"))
         config = engine.config()
         found = list(engine.decode(utterances, folder))
-        return config, engine.coverage(IDS), found
+        return config, engine.notes(IDS), found
 
     def beside(**files: bytes) -> Any:
         def prepare(folder: Path) -> None:
