@@ -8,7 +8,7 @@ demo: .venv/installed  ## make two small corpora, run every stage, write build/d
 	$(BIN)/trimodal demo build/demo
 
 test: .venv/installed  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: .venv/installed  ## formatting, lint, types and shell scripts
 	$(BIN)/ruff format --check .

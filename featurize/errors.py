@@ -4,11 +4,20 @@ Each message is one line that says what is wrong and what to do next. The comman
 it without a traceback and exits with the class's ``exit_code``.
 """
 
+LONGEST_MESSAGE = 2000  # characters
+
 
 class TrimodalError(Exception):
-    """Base of every error raised on purpose."""
+    """Base of every error raised on purpose.
+
+    Its text is one line whatever it quotes: a file of strangers may hold line breaks, escape
+    sequences of terminals, or a megabyte without a blank.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class UsageError(TrimodalError):
@@ -59,3 +68,17 @@ class StoppedError(TrimodalError):
 
 class StageError(TrimodalError):
     """A stage that lost too many utterances or a worker process."""
+
+
+class LockedError(TrimodalError):
+    """A folder, or shards of it, that another command is making at this moment."""
+
+
+def one_line(text: str) -> str:
+    """What cannot be printed is escaped, and what is too long loses its middle."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    half = LONGEST_MESSAGE // 2 - 20
+    return f"{text[:half]} ... {len(text) - 2 * half} more ... {text[-half:]}"

@@ -28,6 +28,7 @@ import xxhash
 from featurize.atomic import atomic_path, remove_stale, write_text
 from featurize.errors import TextError
 from featurize.glove_sources import PACKAGED, Row, file_of, is_binary, packaged_version, read_rows
+from featurize.plain_json import parse_json
 
 LAYOUT = 1  # of the files above
 ARRAYS = ("vectors", "words", "ends", "hashes", "rows")
@@ -242,7 +243,7 @@ def _file_digest(path: Path) -> str:
 def _read_json(path: Path) -> dict[str, Any]:
     """The object in a file; an empty one when there is none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -9,6 +9,7 @@ URLs, ``concat:`` lists and playlists that point anywhere. Everything is decoded
 parallelism comes from processes.
 """
 
+import errno
 import math
 import struct
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from featurize.errors import MediaError
+from featurize.media_limits import DECODER_OPTIONS, check_audio, check_clock, check_video
 
 # Demuxers that read one self-contained file; no playlists (hls, dash, concat), images or devices.
 CONTAINERS = (
@@ -43,6 +45,13 @@ FALLBACK_FRAME_RATE_HZ = 25.0  # for streams that state neither time stamps nor 
 MIX_WITHIN_FULL_SCALE = {"rematrix_maxval": "1"}
 STRETCH_S = 10  # of sound at once, in ``iter_audio``
 LARGEST_SAMPLE = 32767 / 32768  # int16's range, Kaldi's, scaled to [-1, 1)
+# For what FFmpeg says too shortly, or wrongly: its decoders return 1 where they give no reason.
+REASONS = {
+    errno.EPERM: "FFmpeg gives no reason",
+    errno.EINVAL: "it states what cannot be",
+    errno.ENOMEM: "it asks for more memory than there is",
+    int.from_bytes(b"EOF ", "little"): "it ends too soon",  # AVERROR_EOF
+}
 
 # A decoded frame, or None at the end, to blocks of mono float32 samples.
 Convert = Callable[[AudioFrame | None], Iterator["memoryview[Any]"]]
@@ -87,7 +96,7 @@ def read_audio(
     sound = bytearray()  # float32; grows in place, where joining arrays would hold all of it twice
     for block in _segment_blocks(path, start_s, end_s, sample_rate_hz):
         sound += block
-    return _clipped(sound)
+    return _clipped(path, sound)
 
 
 def iter_audio(
@@ -106,10 +115,10 @@ def iter_audio(
     for block in _segment_blocks(path, start_s, end_s, sample_rate_hz):
         sound += block
         if len(sound) >= 4 * STRETCH_S * sample_rate_hz:
-            yield _clipped(sound)
+            yield _clipped(path, sound)
             sound = bytearray()
     if sound:
-        yield _clipped(sound)
+        yield _clipped(path, sound)
 
 
 def _segment_blocks(
@@ -124,7 +133,7 @@ def _segment_blocks(
         best = container.streams.best("audio")
         if best is None:
             raise MediaError(f"{path}: has no audio stream")
-        stream = _prepared(path, best)
+        stream = _prepared(path, best, check_audio)
         with _decoding(path, lambda: position / sample_rate_hz):
             for block in _mono_blocks(container, stream, sample_rate_hz):
                 end = position + len(block)
@@ -140,9 +149,12 @@ def _segment_blocks(
         )
 
 
-def _clipped(sound: bytearray) -> np.ndarray:
+def _clipped(path: str | Path, sound: bytearray) -> np.ndarray:
     waveform = np.frombuffer(sound, np.float32)
-    return np.clip(waveform, -1.0, np.float32(LARGEST_SAMPLE), out=waveform)
+    np.clip(waveform, -1.0, np.float32(LARGEST_SAMPLE), out=waveform)
+    if np.isnan(waveform.sum()):  # of one that is not a number; infinite ones have been clipped
+        raise MediaError(f"{path}: its sound has samples that are not numbers")
+    return waveform
 
 
 def read_frames(
@@ -173,6 +185,8 @@ def probe_audio(path: str | Path) -> tuple[int, int, int]:
         stream = container.streams.best("audio")
         if not isinstance(stream, AudioStream):
             raise MediaError(f"{path}: has no audio stream")
+        if stream.codec_context is None:
+            raise _no_decoder(path, "audio")
         if stream.duration is None or stream.time_base is None or not stream.rate:
             raise MediaError(f"{path}: does not state how long its sound is")
         n_samples = round(stream.duration * stream.time_base * stream.rate)
@@ -257,7 +271,11 @@ def _mixer(sample_rate_hz: int) -> Convert:
     )
 
     def convert(frame: AudioFrame | None) -> Iterator["memoryview[Any]"]:
-        for mixed in resampler.resample(frame):
+        try:
+            resampled = resampler.resample(frame)
+        except ValueError:
+            raise ValueError("its sound changes its form on the way; convert the file") from None
+        for mixed in resampled:
             if mixed is not None:  # what flushing gives when there was nothing to convert
                 yield memoryview(mixed.planes[0]).cast("f")[: mixed.samples]
 
@@ -297,11 +315,12 @@ def _shown(
     frame_s = 1.0 / float(stream.average_rate or stream.guessed_rate or FALLBACK_FRAME_RATE_HZ)
     zero_s = _zero_s(container)
     current: tuple[VideoFrame, float] | None = None
-    for frame in _decoded_from(container, stream, start_s + zero_s):
+    for n_before, frame in enumerate(_decoded_from(container, stream, start_s + zero_s)):
         if frame.time is not None:
             time_s = frame.time - zero_s
         else:
             time_s = 0.0 if current is None else current[1] + frame_s
+        check_clock(min(time_s, limit_s) - start_s, n_before)
         if current is not None and time_s > start_s:
             yield current[0], min(time_s, limit_s)
         if time_s >= limit_s and current is not None:
@@ -310,7 +329,9 @@ def _shown(
     if current is not None:
         frame, time_s = current
         duration_s = float(frame.duration * frame.time_base) if frame.time_base else 0.0
-        yield frame, min(time_s + (duration_s or frame_s), limit_s)
+        until_s = min(time_s + (duration_s or frame_s), limit_s)
+        check_clock(until_s - start_s, n_before + 1)
+        yield frame, until_s
 
 
 def _decoded_from(
@@ -350,14 +371,23 @@ def _video_stream(path: str | Path, container: InputContainer) -> VideoStream:
     if not moving:
         raise MediaError(f"{path}: has no video stream")
     best = container.streams.best("video")
-    return _prepared(path, best if best in moving else moving[0])
+    return _prepared(path, best if best in moving else moving[0], check_video)
 
 
-def _prepared(path: str | Path, stream: Any) -> Any:
+def _prepared(path: str | Path, stream: Any, check: Callable[[Any], None]) -> Any:
     if stream.codec_context is None:
-        raise MediaError(f"{path}: no decoder for its {stream.type} stream; convert the file")
+        raise _no_decoder(path, stream.type)
+    try:
+        check(stream)
+    except ValueError as error:
+        raise MediaError(f"{path}: {error}") from None
+    stream.codec_context.options = DECODER_OPTIONS
     stream.codec_context.thread_count = 1
     return stream
+
+
+def _no_decoder(path: str | Path, kind: str) -> MediaError:
+    return MediaError(f"{path}: no decoder for its {kind} stream; convert the file")
 
 
 def _check_segment(path: str | Path, start_s: float, end_s: float | None) -> None:
@@ -414,6 +444,7 @@ def _opened(path: str | Path) -> Iterator[InputContainer]:
         # "file:" so that a name such as "concat:a" is a name.
         container = av.open(
             f"file:{local.absolute()}",
+            options=DECODER_OPTIONS,  # opening decodes a little already
             container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
             metadata_errors="replace",
         )
@@ -435,4 +466,5 @@ def _decoding(path: str | Path, decoded_until_s: Callable[[], float]) -> Iterato
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    told = REASONS.get(getattr(error, "errno", None) or 0)
+    return told or getattr(error, "strerror", None) or str(error) or type(error).__name__

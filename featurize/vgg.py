@@ -23,6 +23,7 @@ from featurize.vgg_weights import (
 N_FEATURES = 4096
 PREPROCESSING = VGG16_Weights.IMAGENET1K_V1.transforms()
 SIZE = PREPROCESSING.crop_size[0]  # pixels a side of what the network sees: 224
+NARROWEST = 32  # longer sides in a shorter one: that becomes 256, and the other follows
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,9 @@ def identity(config: VggConfig, device: str = "cpu") -> dict[str, Any]:
 def _check_pictures(frames: np.ndarray) -> None:
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise MediaError(f"pictures must be uint8 (F, H, W, 3), not {frames.dtype} {frames.shape}")
+    height, width = frames.shape[1:3]
+    if max(height, width) > NARROWEST * min(height, width):
+        raise MediaError(f"pictures of {width} x {height}, too narrow to see anything in")
 
 
 def _check(config: VggConfig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from featurize.errors import ModelError, UsageError
+from featurize.plain_json import parse_json
 from model.checkpoint import BEST, CONFIG, DONE, load_weights, read_json
 from model.config import TASKS, InputDims, ModalityWeights, ModelConfig
 from model.data import Batch
@@ -195,11 +195,14 @@ def _build(settings: dict[str, Any]) -> nn.Module:
 def _read_settings(run_dir: Path) -> dict[str, Any]:
     path = run_dir / CONFIG
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        settings = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing: {run_dir} is not a training run") from error
     except ValueError as error:
         raise ModelError(f"{path} is not JSON ({error}); train the run again") from error
+    if not isinstance(settings, dict):
+        raise ModelError(f"{path} holds no settings; train the run again")
+    return settings
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], run_dir: Path) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 
 from featurize.atomic import atomic_path, remove_stale, write_text
 from featurize.errors import ModelError, StaleError, TrainError
+from featurize.plain_json import parse_json
 
 CONFIG = "config.json"
 LOG = "log.jsonl"
@@ -68,7 +69,7 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in ``path``. Raises TrainError when it is missing or damaged."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainError(f"{path}: not readable ({error.strerror}); is this a run?") from None
     except ValueError:

@@ -10,6 +10,7 @@ GPU, is not safe. ``multiprocessing`` would first run the main module of the pro
 each, which may be anything.
 """
 
+import math
 import os
 import signal
 import subprocess
@@ -22,10 +23,13 @@ from multiprocessing.connection import Connection
 from threading import Condition, Thread
 from typing import Any
 
-from featurize.errors import MediaError, TrimodalError
+from featurize.errors import MediaError, TrimodalError, UsageError
 from pipelines.ahead_worker import FAILED, ITEM
 
 ATTEMPTS = 2
+TIMEOUT_S = 600.0  # unless the environment says otherwise, for slower disks and for tests
+TIMEOUT_VARIABLE = "TRIMODAL_TIMEOUT_S"
+LOOK_EVERY_S = 1.0
 Event = tuple[int, str, Any]  # number of the task, kind of event, its item or error
 
 
@@ -53,7 +57,12 @@ class Ahead:
         function: picklable; given a task, gives its items one after the other, always the same.
         n_workers: processes.
         max_waiting: items that may wait to be used, over all tasks.
-        timeout_s: seconds a worker may take for one item before it counts as hanging.
+        timeout_s: seconds a worker may take for one item before it counts as hanging; None is what
+            the environment variable TRIMODAL_TIMEOUT_S says, or else ten minutes. Time in which
+            this process is itself stopped (Ctrl-Z, a suspended job) does not count.
+
+    Raises:
+        UsageError: TRIMODAL_TIMEOUT_S is no number above 0.
     """
 
     def __init__(
@@ -62,11 +71,11 @@ class Ahead:
         n_workers: int,
         *,
         max_waiting: int = 32,
-        timeout_s: float = 600.0,
+        timeout_s: float | None = None,
     ) -> None:
         self._workers = [_Worker(function) for _ in range(n_workers)]
         self._max_waiting = max_waiting
-        self._timeout_s = timeout_s
+        self._timeout_s = timeout_s or _timeout_s()
 
     @property
     def pids(self) -> list[int]:
@@ -121,13 +130,13 @@ class Ahead:
             except TimeoutError:
                 worker.kill()
                 worker.end()
-                run.add(task, FAILED, WorkerError(f"decoder hung for {self._timeout_s:.0f} s"))
+                run.add(task, FAILED, WorkerError(f"decoder hung for {self._timeout_s:g} s"))
                 return
             except (EOFError, OSError):
                 status = worker.end()
                 if run.stopped:
                     return
-                if status == signal.SIGALRM.name:  # ``ahead_worker.time_limit``
+                if status == signal.SIGPROF.name:  # ``ahead_worker.time_limit``
                     run.add(task, FAILED, WorkerError("decoder hung"))
                     return
                 if attempt == ATTEMPTS:
@@ -231,9 +240,11 @@ class _Worker:
 
     def receive(self, timeout_s: float) -> tuple[str, Any]:
         assert self._line is not None
-        if not self._line.poll(timeout_s):
-            raise TimeoutError
-        return self._line.recv()
+        n_looks = math.ceil(timeout_s / LOOK_EVERY_S)
+        for _ in range(n_looks):  # while we are stopped time goes by, but no look
+            if self._line.poll(timeout_s / n_looks):
+                return self._line.recv()
+        raise TimeoutError
 
     def kill(self) -> None:
         """End the process only: its thread finds the line dead, and cleans up."""
@@ -253,6 +264,19 @@ class _Worker:
         if self._line is not None:
             self._line.close()
         return signal.Signals(-code).name if code < 0 else f"exit {code}"
+
+
+def _timeout_s() -> float:
+    text = os.environ.get(TIMEOUT_VARIABLE)
+    if text is None:
+        return TIMEOUT_S
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"{TIMEOUT_VARIABLE}={text}: must be a number of seconds above 0")
+    return seconds
 
 
 def _started(line: Connection) -> subprocess.Popen:

@@ -3,7 +3,6 @@
 python -m pipelines.ahead_worker FD, started by nobody but ``pipelines.ahead``.
 """
 
-import math
 import signal
 import sys
 import traceback
@@ -13,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from featurize.errors import TrimodalError
+from pipelines.end_with_parent import end_with_parent
 
 ITEM, DONE, FAILED = "item", "done", "failed"
 
@@ -20,6 +20,7 @@ ITEM, DONE, FAILED = "item", "done", "failed"
 def serve(line: Connection) -> None:
     """Take a function, then task after task; ends when the line does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which then hangs up
+    end_with_parent()
     try:
         function = line.recv()
         while True:
@@ -49,12 +50,16 @@ def messages(
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """What takes longer ends the process, also within C code; ``Ahead`` says that it hung."""
-    signal.alarm(math.ceil(seconds))
+    """What computes for longer ends the process, also within C code; ``Ahead`` says that it hung.
+
+    Of the processor's time, not the clock's: a job that is suspended for an hour, or has to share
+    its core with ten others, has not hung. What waits for ever is for ``Ahead`` to see.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 if __name__ == "__main__":

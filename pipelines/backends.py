@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from featurize.errors import StageError, UsageError
 from pipelines import __version__
 from pipelines.freed_memory import keep_freed_memory
+from pipelines.loky import GO_ON, Loky
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 SCHEDULER_VARIABLE = "DASK_SCHEDULER_ADDRESS"  # Dask's own
 CONNECT_TIMEOUT_S = 20
 WORKERS_TIMEOUT_S = 60  # a cluster may still be starting
-GO_ON = "finished shards are kept: run the same command again"
 
 
 class Backend(Protocol):
@@ -60,37 +60,6 @@ def backend_of(stage: StageOptions, default_jobs: int | None = None) -> Backend:
     if stage.jobs is not None:
         raise UsageError("--jobs is for this machine; a Dask cluster has the workers it has")
     return Dask(address)
-
-
-@dataclass(frozen=True)
-class Loky:
-    """Worker processes on this machine."""
-
-    jobs: int
-
-    def map(self, function: Callable[[Any], Any], units: Sequence[Any]) -> Iterator[Any]:
-        from joblib import Parallel, delayed, parallel_config
-        from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-        with parallel_config("loky", initializer=_keep_models):
-            parallel = Parallel(n_jobs=self.jobs, return_as="generator_unordered", batch_size=1)
-        try:
-            yield from parallel(delayed(function)(unit) for unit in units)
-        except (TerminatedWorkerError, MemoryError):
-            raise StageError(
-                "a worker process died (out of memory, or a crash in a native library); "
-                f"{GO_ON}, with fewer --jobs if memory was short"
-            ) from None
-
-
-def _keep_models() -> None:
-    """In a worker: no end for having grown by 300 MB, which is what loading a model does.
-
-    With psutil installed (Dask brings it), loky takes that for a leak; it has no setting.
-    """
-    from joblib.externals.loky import process_executor
-
-    process_executor._USE_PSUTIL = False
 
 
 @dataclass(frozen=True)

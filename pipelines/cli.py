@@ -282,7 +282,8 @@ def report(out: Path, runs: tuple[Path, ...]) -> None:
     def differences_of(ours: Path, theirs: Path) -> Any:
         return compare(ours, theirs).differences
 
-    page = write_report(out, list(runs), workspace_status, differences_of)
+    with launch.alone(out, "report"):
+        page = write_report(out, list(runs), workspace_status, differences_of)
     click.echo(f"report: {page}")
 
 

@@ -55,7 +55,7 @@ def decode(
                --kaldi-root ~/kaldi --kaldi-cmd "queue.pl --mem 4G"
     Example: trimodal decode work/voxceleb2 --engine import --decoded exp/decode_voxceleb2
     """
-    from pipelines.decode import DecodeSettings, decode_units, decode_work, engine_of, notes_of
+    from pipelines.decode import DecodeSettings, decode_units, decode_work, engine_of
     from pipelines.decoding.acoustic_model import DEMO_MODEL
     from pipelines.settings import Settings
     from pipelines.sources import remember
@@ -71,7 +71,7 @@ def decode(
         kaldi_root=kaldi_root, kaldi_cmd=kaldi_cmd, kaldi_program=kaldi_program,
     )  # fmt: skip
     chosen = engine_of(settings)
-    launch.notes(notes_of(chosen, workspace))
+    launch.notes(chosen.notes([utterance.id for utterance in workspace.utterances]))
     units = decode_units(workspace, launch.own_shards(workspace.n_shards, stage), chosen)
     model = None if settings.model == DEMO_MODEL else settings.model
     remember(work, "decode", model=model, decoded=settings.decoded)

@@ -32,7 +32,7 @@ def export_webdataset(work: Path, out: Path, redo: bool) -> None:
     """
     from pipelines.exchange.export_webdataset import export_webdataset as run
 
-    with _utterances(work, "export webdataset") as advance:
+    with launch.alone(out, "export"), _utterances(work, "export webdataset") as advance:
         exported = run(work, out, redo=redo, progress=advance)
     click.echo(f"export webdataset: {exported.line()}: {out / 'shard-*.tar'}")
 
@@ -50,7 +50,7 @@ def export_lhotse(work: Path, out: Path, redo: bool) -> None:
     from pipelines.exchange.export_lhotse import CUTS
     from pipelines.exchange.export_lhotse import export_lhotse as run
 
-    with _utterances(work, "export lhotse") as advance:
+    with launch.alone(out, "export"), _utterances(work, "export lhotse") as advance:
         exported = run(work, out, redo=redo, progress=advance)
     click.echo(f"export lhotse: {exported.line()}: {out / CUTS}")
 
@@ -81,7 +81,10 @@ def export_mmsa(
     from pipelines.exchange.export_mmsa import export_mmsa as run
 
     padded = PaddedRows(audio_rows, video_rows, text_rows)
-    with _utterances(work, "export mmsa") as advance:
+    with (
+        launch.alone(out.parent, f"export {out.name}"),
+        _utterances(work, "export mmsa") as advance,
+    ):
         summary = run(work, out, padded=padded, redo=redo, progress=advance)
     click.echo(f"export mmsa: {summary.line()}; {summary.status}: {out}")
 
@@ -110,7 +113,11 @@ def export_kaldi(work: Path, out: Path, wav: bool, jobs: int | None, redo: bool)
 
     from pipelines.exchange.export_kaldi import export_kaldi as run
 
-    with _utterances(work, "export kaldi") as advance:
+    place = out.absolute()  # of which nothing is kept, not even a lock, when it is replaced
+    with (
+        launch.alone(place.parent, f"export {place.name}"),
+        _utterances(work, "export kaldi") as advance,
+    ):
         exported = run(work, out, wav=wav, redo=redo, jobs=jobs or cpu_count(), progress=advance)
     if exported.runs_ffmpeg and shutil.which("ffmpeg") is None:
         launch.notes(["wav.scp runs ffmpeg, which is not installed here; or export with --wav"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from pipelines import launch
 from pipelines.decoding.scores import NAMES, PER_FRAME
 from pipelines.options import FILE, FOLDER, settings_options
 from pipelines.screen import printable_lines
@@ -63,7 +64,10 @@ def select(
     if all(one is None for one in given):  # one flag beats the settings of a file
         settings = Settings(preset, config_file).section("select", SelectSettings, score=score)
     wish = Wish(settings.score, settings.threshold, settings.keep_fraction, calibrate, precision)
-    with progress_bar("select", None, "shards") as advance:
+    with (
+        launch.alone(work, "select", makes_it=False),
+        progress_bar("select", None, "shards") as advance,
+    ):
         lines = run(work, wish, languages=languages, compare=compare, progress=advance)
     for line in lines:
         click.echo(printable_lines(line))

@@ -42,7 +42,7 @@ def pretrain(
     model, train = launch.training_settings(
         work, "pretrain", preset, config_file, max_epochs=max_epochs, seed=seed
     )
-    with epoch_bar("pretrain") as progress:
+    with launch.alone(run, "train"), epoch_bar("pretrain") as progress:
         summary = train_model(
             work, run, model=model, train=train, unseen=unseen, redo=redo, device=device,
             progress=progress, tell=tell,
@@ -110,7 +110,7 @@ def finetune(
     )  # fmt: skip
     if weights is not None:
         model = launch.with_weights(model, kind, weights)
-    with epoch_bar(f"finetune {kind}") as progress:
+    with launch.alone(run, "train"), epoch_bar(f"finetune {kind}") as progress:
         summary = train_models(
             work, run, kind=kind, task=task, init=init, seeds=range(n_seeds), model=model,
             train=train, redo=redo, device=device, progress=progress, tell=tell,
@@ -135,6 +135,6 @@ def evaluate(work: Path, run: Path, device: str, redo: bool) -> None:
     from pipelines.evaluate import evaluate as score
     from pipelines.progress import step_bar
 
-    with step_bar("evaluate") as progress:
+    with launch.alone(run, "evaluate", makes_it=False), step_bar("evaluate") as progress:
         result = score(work, run, device=device, redo=redo, progress=progress)
     click.echo(f"{run}: best seed {result['best_seed']}; {launch.on_test(result)}")

@@ -73,19 +73,6 @@ def engine_of(settings: DecodeSettings) -> Engine:
     return VoskEngine(settings.model)
 
 
-def notes_of(engine: Engine, workspace: Workspace) -> list[str]:
-    """What a user should know before ``engine`` decodes a workspace.
-
-    Raises UsageError when there is nothing for it to do.
-    """
-    from pipelines.decoding.import_engine import ImportEngine
-
-    notes = list(engine.warnings())
-    if isinstance(engine, ImportEngine):
-        notes.append(engine.coverage(utterance.id for utterance in workspace.utterances))
-    return notes
-
-
 def decode_shard(
     utterances: Sequence[Utterance], root: Path, engine: Engine
 ) -> tuple[list[dict[str, Any]], list[Reject]]:

@@ -31,21 +31,18 @@ def audio_work(settings: ExtractSettings, unit: Unit) -> Outcome:
     """Writes (T, 40) LFBE of each utterance, and their (2, 41) statistics for normalisation."""
     from featurize.cmvn import cmvn_statistics
     from featurize.lfbe import lfbe
-    from featurize.media import read_audio
     from featurize.shards.encodings import decode, encode
+    from pipelines.sound import SoundTask, sounds
 
     keep_freed_memory()
-    encoding = settings.store.audio
+    encoding, rate_hz = settings.store.audio, settings.lfbe.sample_rate_hz
+    waves = sounds(SoundTask(unit.root, utterance, rate_hz) for utterance in unit.utterances)
 
-    def content(utterance: Utterance) -> Content:
-        path = _media_path(unit, utterance, utterance.audio, "audio")
-        wave = read_audio(
-            path,
-            start_s=utterance.start_s,
-            end_s=utterance.end_s,
-            sample_rate_hz=settings.lfbe.sample_rate_hz,
-        )
-        rows = lfbe(wave, settings.lfbe.sample_rate_hz, settings.lfbe)
+    def content(_: Utterance) -> Content:
+        wave = next(waves)
+        if isinstance(wave, Exception):
+            raise wave
+        rows = lfbe(wave, rate_hz, settings.lfbe)
         stored, scale = encode(rows, encoding)
         as_read = decode(stored, scale, encoding)  # the statistics are of what is stored
         if scale is None:  # rounded once, they are stored as they are; a scale would change again

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ def write_manifest(
 
     utterances, rejects, audit = found
     cut = Settings(preset, config_file).section("prepare", PrepareSettings, **flags)
-    state = create(
-        work, corpus, root, utterances, rejects, shard_size=cut.shard_size, seed=cut.seed,
-        settings={**settings, "is_demo": (root / "demo.json").is_file()}, redo=redo,
-    )  # fmt: skip
-    write_rejects(work, survey(work).rejects)
+    with alone(work, "prepare"):
+        state = create(
+            work, corpus, root, utterances, rejects, shard_size=cut.shard_size, seed=cut.seed,
+            settings={**settings, "is_demo": (root / "demo.json").is_file()}, redo=redo,
+        )  # fmt: skip
+        write_rejects(work, survey(work).rejects)
     for line in _audit_lines(audit):
         click.echo(printable(line))
     click.echo(
@@ -60,6 +62,24 @@ def notes(texts: Iterable[str]) -> None:
     """Prints what a user should know before a stage starts."""
     for text in texts:
         click.secho(f"note: {printable(text)}", fg="yellow", err=True)
+
+
+def alone(folder: Path, name: str, *, makes_it: bool = True) -> AbstractContextManager[None]:
+    """While entered, no other command does ``name`` in ``folder``; see ``pipelines.lock``.
+
+    Of processes that train together the first one holds it for all. A folder that the command
+    does not make is not made for the lock either: its not being there is the command's to tell.
+    """
+    from pipelines.lock import held
+    from pipelines.progress import is_first_process
+
+    if not is_first_process() or not (makes_it or folder.is_dir()):
+        return nullcontext()
+    return held(folder, name, tell=_note)
+
+
+def _note(text: str) -> None:
+    notes([text])
 
 
 def chosen_shards(n_shards: int, text: str | None) -> Sequence[int]:
@@ -112,7 +132,25 @@ def run_data_stage(
     work: Path, name: str, units: Any, do: Callable, stage: StageOptions,
     *, default_jobs: int | None = None,
 ) -> None:  # fmt: skip
-    """Runs one stage over its shards with a progress bar; writes rejects.jsonl even if it fails."""
+    """Runs one stage over its shards with a progress bar; writes rejects.jsonl even if it fails.
+
+    Raises LockedError when another command is making some of these shards.
+    """
+    from pipelines.lock import held
+
+    with held(work, _kind(units, name), [unit.shard for unit in units], tell=_note):
+        _run_data_stage(work, name, units, do, stage, default_jobs)
+
+
+def _kind(units: Any, name: str) -> str:
+    """What files the units make: "audio" of shard-00042.audio.h5, whichever command makes it."""
+    ends = {unit.output.name.partition(".")[2].removesuffix(".h5") for unit in units}
+    return name if ends <= {"jsonl"} else min(ends)
+
+
+def _run_data_stage(
+    work: Path, name: str, units: Any, do: Callable, stage: StageOptions, default_jobs: int | None
+) -> None:
     from pipelines.backends import backend_of
     from pipelines.progress import progress_bar
     from pipelines.runner import Outcome, run_stage

@@ -16,6 +16,7 @@ import xxhash
 
 from featurize.atomic import write_bytes
 from featurize.errors import CorpusError, ShardError, TrainError, UsageError
+from featurize.plain_json import parse_json
 
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False)
 FORMAT = "trimodal-jsonl"
@@ -106,7 +107,7 @@ def read_table(path: Path) -> Table:
         header = _header(path, first)
         if xxhash.xxh3_128_hexdigest(body) != header["digest"]:
             raise _damaged(path)
-        return _table(header, [json.loads(line) for line in body.decode().split("\n") if line])
+        return _table(header, [parse_json(line) for line in body.decode().split("\n") if line])
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ShardError(f"{path}: not a readable table ({reason})") from None
@@ -125,7 +126,7 @@ def read_header(path: Path) -> Table:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file of a run. Raises TrainError when it is damaged or none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TrainError(f"{path}: not readable as JSON ({error}); make it again") from None
     if not isinstance(value, dict):
@@ -195,7 +196,7 @@ def existing_folder(path: Path, what: str) -> Path:
 
 
 def _header(path: Path, line: bytes) -> dict[str, Any]:
-    header = json.loads(line or b"null")
+    header = parse_json(line or b"null")
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ShardError(f"{path}: not a trimodal table; delete it and run its stage again")
     if header["version"] > VERSION:

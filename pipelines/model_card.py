@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from featurize.atomic import atomic_path, write_text
 from featurize.errors import ShardError, TrimodalError
+from featurize.plain_json import parse_json
 from pipelines import __version__
 from pipelines.manifest import read_header
 
@@ -102,7 +103,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(path, "pt") as weights:
-            return json.loads((weights.metadata() or {}).get(METADATA, "{}"))
+            told = parse_json((weights.metadata() or {}).get(METADATA, "{}"))
+            return told if isinstance(told, dict) else {}
     except (OSError, ValueError, SafetensorError):
         return {}
 

@@ -1,11 +1,11 @@
 """CMU-MOSEI's folds: which videos are for training, for development and for test."""
 
 import ast
-import json
 from pathlib import Path
 from typing import Any
 
 from featurize.errors import CorpusError
+from featurize.plain_json import parse_json
 
 FOLDS = ("train", "dev", "test")
 STANDARD_FOLDS = Path(__file__).with_name("mosei_folds.json")  # names its source
@@ -44,7 +44,7 @@ def _fold_lists(path: Path) -> dict[str, list[str]]:
         if path.stat().st_size > _MAX_FOLDS_BYTES:
             raise ValueError(f"larger than {_MAX_FOLDS_BYTES} bytes")
         text = path.read_text(encoding="utf-8-sig")
-        content = _assigned_literals(text) if path.suffix == ".py" else json.loads(text)
+        content = _assigned_literals(text) if path.suffix == ".py" else parse_json(text)
         lists = {name: content[name] for name in _FOLD_NAMES if name in content}
         for ids in lists.values():
             if not isinstance(ids, list) or not all(isinstance(video, str) for video in ids):

@@ -76,7 +76,7 @@ def scan_voxceleb2(
             found.counts["speakers_not_in_meta"] += 1
         progress(_scan_speaker(trees, speaker, found))
     if not found.utterances and not found.rejects:
-        raise CorpusError(_no_files(root, split, trees))
+        raise CorpusError(_no_files(root, split, trees, found.counts["speakers_of_other_split"]))
     found.utterances.sort(key=lambda u: u.id)
     return found.utterances, found.rejects, _audit(found, split, trees, bool(set_of_speaker))
 
@@ -182,7 +182,9 @@ def _stripped_rows(path: Path) -> Iterator[list[str]]:
         raise CorpusError(f"{path}: cannot be read as a table ({error})") from None
 
 
-def _no_files(root: Path, split: str, trees: _Trees) -> str:
+def _no_files(root: Path, split: str, trees: _Trees, n_others: int) -> str:
+    if n_others:
+        return f"{root}: {META_NAME} puts all {n_others} speakers in another set than {split!r}"
     looked = [f"{trees.mp4}/SPEAKER/VIDEO/*.mp4"] * bool(trees.mp4)
     looked += [f"{trees.m4a}/SPEAKER/VIDEO/*.m4a"] * bool(trees.m4a)
     return f"{root}: no utterance of the split {split!r} found; looked for {', '.join(looked)}"

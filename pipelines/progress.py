@@ -86,6 +86,11 @@ def tell(text: str) -> None:
         tqdm.write(text)
 
 
+def note(text: str) -> None:
+    """What a user should know, on the standard error, above a bar that is on the screen."""
+    tqdm.write(f"note: {text}", file=sys.stderr)
+
+
 def is_first_process() -> bool:
     """Whether this process is alone, or the first of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"

@@ -1,8 +1,8 @@
 """Which part of the shards this process takes when a batch queue runs the same command W times.
 
 Rank r of W takes every W-th shard, from the r-th on, so that each gets shards of the whole corpus
-and nobody has to know how many there are. Two processes given the same shard by mistake write the
-same bytes, and the last one's file stays.
+and nobody has to know how many there are. Of two processes given the same shard by mistake the
+second is refused (``pipelines.lock``).
 """
 
 from collections.abc import Mapping, Sequence

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurize.errors import MediaError, TrimodalError
+from pipelines.aside import aside
 from pipelines.manifest import Utterance, safe_path
 from pipelines.report_drawing import Picture
 from pipelines.workspace import Workspace
@@ -36,7 +37,7 @@ def frames(work: Path, n_frames: int = 6) -> list[Picture]:
         if utterance.video is None or utterance.speaker in pictures:
             continue
         try:
-            frame = middle_frame(root, utterance)
+            frame = aside(middle_frame, root, utterance)
         except TrimodalError:
             continue
         pictures[utterance.speaker] = Picture(utterance.id, source=jpeg(frame))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from featurize.plain_json import parse_json
 from pipelines import __version__
 from pipelines.report_drawing import Picture
 from pipelines.report_figures import all_curves, scores
@@ -99,7 +99,7 @@ def works_of(runs: Sequence[Run]) -> list[Path]:
 
 def _histogram(work: Path) -> Picture | None:
     try:
-        chosen = json.loads((work / "select" / "select.json").read_text(encoding="utf-8"))
+        chosen = parse_json((work / "select" / "select.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return scores(chosen) if isinstance(chosen, dict) else None

@@ -1,12 +1,12 @@
 """What the report knows of a run: read from its folder, trusted in nothing but its form."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from featurize.errors import TrainError, UsageError
+from featurize.plain_json import parse_json
 from pipelines.manifest import read_object
 
 PRETRAINING, LATE_FUSION = "multi-task pretraining", "late-fusion baseline"
@@ -94,6 +94,6 @@ def _log(folder: Path) -> Iterator[dict[str, Any]]:
     path = folder / "log.jsonl"
     for number, line in enumerate(path.read_text().splitlines() if path.is_file() else (), 1):
         try:
-            yield json.loads(line)
+            yield parse_json(line)
         except ValueError:
             raise TrainError(f"{path}: line {number} is not JSON; make the run again") from None

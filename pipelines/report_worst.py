@@ -8,6 +8,7 @@ from pathlib import Path
 
 from featurize.errors import TrimodalError
 from model.config import EMOTIONS
+from pipelines.aside import aside
 from pipelines.manifest import Utterance
 from pipelines.report_frames import jpeg, middle_frame
 from pipelines.report_predictions import Predicted
@@ -96,6 +97,6 @@ def _filled(segment: WorstSegment, by_id: Mapping[str, Utterance], root: Path) -
 
 def _frame(root: Path, utterance: Utterance) -> str:
     try:
-        return jpeg(middle_frame(root, utterance)) if utterance.video else ""
+        return jpeg(aside(middle_frame, root, utterance)) if utterance.video else ""
     except TrimodalError:
         return ""

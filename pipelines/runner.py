@@ -92,7 +92,8 @@ def run_stage(
             shards finished until then are kept.
     """
     started = time.monotonic()
-    for folder in {unit.output.parent for unit in units}:
+    folders = {unit.output.parent for unit in units}
+    for folder in folders:
         remove_stale(folder)
     if not redo:
         _refuse_stale(units)
@@ -103,6 +104,8 @@ def run_stage(
         summary.n_resumed += outcome.resumed
         summary.reasons.update(outcome.reasons)
         progress(outcome)
+    for folder in folders:  # of workers that were killed on the way
+        remove_stale(folder)
     summary.seconds = time.monotonic() - started
     _refuse_losses(summary, max_reject_share)
     return summary

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurize.errors import MediaError, TrimodalError
+from pipelines.memory_limit import within_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +77,9 @@ def _crops(task: ClipTask) -> Iterator["Crop"]:
 
     if task.path is None:
         raise task.problem or MediaError("no video file")
-    timed = iter_frames(task.path, fps=task.fps, start_s=task.start_s, end_s=task.end_s)
+    timed = within_memory(
+        iter_frames(task.path, fps=task.fps, start_s=task.start_s, end_s=task.end_s)
+    )
     if task.faces == "none":
         return (Crop(time_s, picture, WHOLE, True) for time_s, picture in timed)
     face_at = BoxList(task.boxes) if task.boxes is not None else _detector()

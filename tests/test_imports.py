@@ -33,7 +33,9 @@ FORBIDDEN = {
     "featurize": {"model", "pipelines", "click", "joblib"},
     "model": {"pipelines", "cv2", "gensim", "torchvision", "torchaudio", "click", "joblib", "av"},
 }
-MODEL_MAY_USE = {"featurize.shards", "featurize.errors", "featurize.atomic", "featurize.cmvn"}
+MODEL_MAY_USE = {
+    f"featurize.{name}" for name in ("shards", "errors", "atomic", "cmvn", "plain_json")
+}
 
 
 def modules(package: str) -> list[Path]:

@@ -1,6 +1,5 @@
 """Reading a shard: what it says of itself (``ShardIndex``), and its arrays (``ShardReader``)."""
 
-import json
 import os
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
@@ -11,6 +10,7 @@ import h5py
 import numpy as np
 
 from featurize.errors import ShardError
+from featurize.plain_json import parse_json
 from featurize.shards import version1
 from featurize.shards.encodings import is_scaled, stored_dtype
 from featurize.shards.layout import (
@@ -110,7 +110,7 @@ class ShardIndex:
             raise damaged(self.path, "its list of rejects is none")
 
     def _read_header(self, file: h5py.h5f.FileID) -> None:
-        header = _typed(json.loads(_header_text(file, self.path)), dict)
+        header = _typed(parse_json(_header_text(file, self.path)), dict)
         if header["format"] != FORMAT:
             raise ShardError(f"{self.path}: an HDF5 file, but not a trimodal shard")
         self.version = _typed(header["version"], int)
@@ -134,7 +134,7 @@ class ShardIndex:
             content = read_whole(file, self.path, REJECTS, np.dtype(np.uint8)).tobytes()
             if content_digest(content) != header["rejects_xxh3"]:
                 raise damaged(self.path, "the rejects do not match their checksum")
-            self.rejects = json.loads(content)
+            self.rejects = parse_json(content)
 
     def _check_table(self) -> None:
         """Rows lie end to end, and no utterance is larger than a reader takes."""

@@ -9,7 +9,6 @@ Written by trimodal until 2026-11. Layout::
 In targets, speaker, fold and labels were fields like the characters; here they become columns.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 import xxhash
 
 from featurize.errors import ShardError
+from featurize.plain_json import parse_json
 from featurize.shards.layout import (
     FORMAT,
     Arrays,
@@ -90,11 +90,11 @@ def read_index(file: h5py.h5f.FileID, path: Path) -> Version1:
         "version": 1,
         "modality": modality,
         "fingerprint": _attribute(file, path, "fingerprint"),
-        "config": json.loads(_attribute(file, path, "config")),
-        "tools": json.loads(_attribute(file, path, "tools")),
+        "config": parse_json(_attribute(file, path, "config")),
+        "tools": parse_json(_attribute(file, path, "tools")),
         "compression": "none",
         "fields": kept,
-        "rejects": json.loads(rejects),
+        "rejects": parse_json(rejects),
         "table": table,
         "column_names": list(columns),
     }

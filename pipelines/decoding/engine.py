@@ -44,8 +44,12 @@ class Engine(Protocol):
         """What decides the results, for the fingerprint: the same here and in each worker."""
         ...
 
-    def warnings(self) -> tuple[str, ...]:
-        """What the user should know before decoding with it."""
+    def notes(self, utterance_ids: Sequence[str]) -> list[str]:
+        """What the user should know before it decodes these, a line each.
+
+        Raises:
+            UsageError: it can decode none of them.
+        """
         ...
 
     def decode(

@@ -1,7 +1,7 @@
 """The engine ``import``: takes transcripts and scores that were decoded elsewhere."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,18 +50,17 @@ class ImportEngine:
             "likelihood": transcripts.likelihoods.definition or NO_DEFINITION,
         }
 
-    def warnings(self) -> tuple[str, ...]:
-        if self.files.json_lines or self.files.logs:
-            return ()
-        return (
-            f"{self.path} has no likelihoods, by which English is selected: add the decoder's logs",
-        )
+    def notes(self, utterance_ids: Sequence[str]) -> list[str]:
+        notes = [self._coverage(utterance_ids)]
+        if not (self.files.json_lines or self.files.logs):
+            notes.append(
+                f"{self.path} has no likelihoods, by which English is selected: add the decoder's "
+                "logs"
+            )
+        return notes
 
-    def coverage(self, utterance_ids: Iterable[str]) -> str:
-        """How many of the manifest's utterances have a transcript, and how many are others'.
-
-        Raises UsageError when none has.
-        """
+    def _coverage(self, utterance_ids: Sequence[str]) -> str:
+        """How many of the manifest's utterances have a transcript, and how many are others'."""
         import numpy as np
 
         transcripts = self._transcripts(check=True)

@@ -1,11 +1,11 @@
 """One utterance's lines of a transcript made elsewhere, in each of the forms that are read."""
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from featurize.plain_json import parse_json
 from featurize.transcript import is_no_word
 from pipelines.decoding.engine import Decoded, Word
 
@@ -61,9 +61,9 @@ def from_json(line: str) -> Decoded:
 def json_object(line: str) -> dict[str, Any]:
     """The object of a line, with its "id". Raises ValueError when it is none."""
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is no JSON: {error.msg} at column {error.colno}") from None
+        row = parse_json(line)
+    except ValueError as error:
+        raise ValueError(f"is no JSON: {error}") from None
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
         raise ValueError('is no JSON object with an "id"')
     return row
@@ -92,6 +92,8 @@ def _json_words(row: Mapping[str, Any]) -> list[Word]:
                     raise ValueError('"segments" must be objects')
                 if not any("words" in item for item in items):
                     break  # Whisper without word times
+                if not all(isinstance(item.get("words", []), list) for item in items):
+                    raise ValueError('"words" must be lists')
                 items = [word for item in items for word in item.get("words", [])]
             return [word for item in items for word in [_json_word(item)] if word[0]]
     text = row.get("text")
@@ -118,18 +120,27 @@ def _json_word(item: Any) -> Word:
 
 
 def _seconds(value: Any) -> float:
-    seconds = float(value)
+    seconds = _number(value)
     if not 0 <= seconds <= _MOST_S:
         raise ValueError(f"time {value} is no number of seconds from 0 on")
     return round(seconds, 4)
 
 
 def _posterior(value: Any) -> float:
-    posterior = float(value)
+    posterior = _number(value)
     if not 0 <= posterior <= 1.001:  # Kaldi rounds some above 1
         raise ValueError(f"confidence {value} is not between 0 and 1")
     return min(posterior, 1.0)
 
 
+def _number(value: Any) -> float:
+    """NaN for what is none, which lies in no range."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return UNKNOWN
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(_number(value))

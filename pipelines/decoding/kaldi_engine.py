@@ -19,7 +19,8 @@ from pipelines.decoding.kaldi_programs import KaldiPrograms, kaldi_version
 from pipelines.decoding.kaldi_scratch import Kaldi, write_wav
 from pipelines.decoding.kaldi_steps import LOOKAHEAD, PROGRAMS, KaldiModel
 from pipelines.decoding.vosk_decoder import SHORTEST_S, as_int16
-from pipelines.manifest import Utterance, safe_path
+from pipelines.manifest import Utterance
+from pipelines.sound import SoundTask, sounds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +76,7 @@ class KaldiEngine:
             "likelihood": _DEFINITION,
         }
 
-    def warnings(self) -> tuple[str, ...]:
+    def notes(self, utterance_ids: Sequence[str]) -> list[str]:
         info = self.model.info
         notes = [note for note in info.warnings if "dither" not in note]  # which speaks of libvosk
         if info.dither > 0:
@@ -97,46 +98,28 @@ class KaldiEngine:
                 f"jobs read and write {tempfile.gettempdir()}: set TMPDIR to a folder that all "
                 "machines of the queue see"
             )
-        return tuple(notes)
+        return notes
 
     def decode(
         self, utterances: Sequence[Utterance], root: Path
     ) -> Iterator[tuple[Utterance, _Found]]:
         rate_hz = self.model.info.sample_rate_hz
         with tempfile.TemporaryDirectory(prefix="trimodal-kaldi-") as scratch:
-            sounds = Path(scratch) / "wav"
-            sounds.mkdir()
+            wavs = Path(scratch) / "wav"
+            wavs.mkdir()
             found: dict[int, _Found] = {}
             durations_s: dict[str, float] = {}
-            for number, utterance in enumerate(utterances):
-                try:
-                    samples = self._sound(utterance, root)
-                except (TrimodalError, OSError) as error:
-                    found[number] = error
+            tasks = (SoundTask(Path(root), utterance, rate_hz) for utterance in utterances)
+            for number, sound in enumerate(sounds(tasks)):
+                samples = _to_decode(sound, rate_hz)
+                if isinstance(samples, Exception):
+                    found[number] = samples
                     continue
-                write_wav(sounds / f"{_key(number)}.wav", samples.tobytes(), rate_hz)
+                write_wav(wavs / f"{_key(number)}.wav", samples.tobytes(), rate_hz)
                 durations_s[_key(number)] = len(samples) / rate_hz
             heard = self._heard(Path(scratch), durations_s)
         for number, utterance in enumerate(utterances):
             yield utterance, found[number] if number in found else heard[_key(number)]
-
-    def _sound(self, utterance: Utterance, root: Path) -> "np.ndarray":
-        """int16 (n_samples,) of an utterance. Raises MediaError when it cannot be decoded."""
-        from featurize.media import read_audio
-
-        if utterance.audio is None:
-            raise MediaError("no audio file")
-        rate_hz = self.model.info.sample_rate_hz
-        samples = read_audio(
-            safe_path(Path(root), utterance.audio),
-            start_s=utterance.start_s,
-            end_s=utterance.end_s,
-            sample_rate_hz=rate_hz,
-        )
-        duration_s = len(samples) / rate_hz
-        if duration_s < SHORTEST_S:
-            raise MediaError(f"only {duration_s:.3f} s of sound, too short to decode")
-        return as_int16(samples)
 
     def _heard(self, scratch: Path, durations_s: Mapping[str, float]) -> dict[str, _Found]:
         """What was heard in the sounds of ``scratch``; halves them where a program dies.
@@ -171,6 +154,18 @@ class KaldiEngine:
             raise ModelError(
                 f"{self.model.info.path}: Kaldi cannot decode with it: {last.complaint}"
             )
+
+
+def _to_decode(
+    sound: "np.ndarray | TrimodalError | OSError", rate_hz: int
+) -> "np.ndarray | TrimodalError | OSError":
+    """int16 (n_samples,) of an utterance, or why it cannot be decoded."""
+    if isinstance(sound, Exception):
+        return sound
+    duration_s = len(sound) / rate_hz
+    if duration_s < SHORTEST_S:
+        return MediaError(f"only {duration_s:.3f} s of sound, too short to decode")
+    return as_int16(sound)
 
 
 def _key(number: int) -> str:

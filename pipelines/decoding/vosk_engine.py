@@ -38,8 +38,8 @@ class VoskEngine:
             "likelihood": LIKELIHOOD_DEFINITION,
         }
 
-    def warnings(self) -> tuple[str, ...]:
-        return ((DEMO_NOTE,) if self.model == DEMO_MODEL else ()) + self.info.warnings
+    def notes(self, utterance_ids: Sequence[str]) -> list[str]:
+        return [DEMO_NOTE] * (self.model == DEMO_MODEL) + list(self.info.warnings)
 
     def decode(
         self, utterances: Sequence[Utterance], root: Path

@@ -16,6 +16,7 @@ from pipelines.ahead_worker import time_limit
 from pipelines.decoding.engine import Decoded
 from pipelines.decoding.pieces import Piece, joined, pieces
 from pipelines.manifest import Utterance, safe_path
+from pipelines.memory_limit import within_memory
 
 if TYPE_CHECKING:
     from pipelines.decoding.vosk_decoder import VoskDecoder
@@ -120,7 +121,7 @@ def heard(model: Path, task: Task) -> Iterator[Piece]:
         end_s=task.utterance.end_s,
         sample_rate_hz=rate,
     )
-    for samples in pieces(sound, rate):
+    for samples in pieces(within_memory(sound), rate):
         with time_limit(LIMIT_S + LIMIT_PER_S * len(samples) / rate):
             piece = decoder.piece(samples)
         yield piece

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from featurize.atomic import atomic_path, write_bytes
 from featurize.errors import CorpusError, MediaError, UsageError
+from pipelines.aside import aside
 from pipelines.exchange.export_shards import Exported, export_shards
 from pipelines.exchange.joined import Joined, joined_shard, settings_of
 from pipelines.manifest import Utterance, safe_path
@@ -196,4 +197,4 @@ def _probe(path: Path) -> tuple[int, int, int]:
     """Of segments of one recording only the first opens it."""
     from featurize.media import probe_audio
 
-    return probe_audio(path)
+    return aside(probe_audio, path)

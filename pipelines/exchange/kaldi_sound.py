@@ -8,11 +8,13 @@ import json
 import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from featurize.atomic import OUT_OF_SPACE, atomic_path, write_text
 from featurize.errors import CorpusError, TrimodalError
 from featurize.kaldi_recording import ffmpeg_command, file_name
+from pipelines.aside import aside
 from pipelines.manifest import safe_path
 
 SAMPLE_RATE_HZ = 16000  # of Kaldi's and Vosk's models of English, and of our features
@@ -104,7 +106,7 @@ def _write_wav(path: Path, out: Path) -> int:
 
     if n_samples := _n_samples(out):
         return n_samples
-    samples = read_audio(path, sample_rate_hz=SAMPLE_RATE_HZ)
+    samples = aside(partial(read_audio, path, sample_rate_hz=SAMPLE_RATE_HZ))
     with atomic_path(out) as temporary, wave.open(str(temporary), "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
@@ -118,12 +120,12 @@ def _duration_s(path: Path) -> float:
     from featurize.media import probe_audio, read_audio
 
     try:
-        rate_hz, _, n_samples = probe_audio(path)
+        rate_hz, _, n_samples = aside(probe_audio, path)
         if n_samples > 0:
             return n_samples / rate_hz
     except TrimodalError:
         pass
-    n_samples = len(read_audio(path, sample_rate_hz=SAMPLE_RATE_HZ))
+    n_samples = len(aside(partial(read_audio, path, sample_rate_hz=SAMPLE_RATE_HZ)))
     if not n_samples:
         raise CorpusError("no sound in it")
     return n_samples / SAMPLE_RATE_HZ

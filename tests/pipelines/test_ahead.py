@@ -1,16 +1,18 @@
 """Real processes that finish, fail, die and hang; a task here is a callable of no arguments."""
 
-import ctypes
 import operator
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from featurize.errors import MediaError
+from featurize.errors import MediaError, UsageError
 from pipelines.ahead import Ahead
 from pipelines.ahead_worker import time_limit
 
@@ -126,8 +128,60 @@ def test_a_worker_past_its_own_time_limit_hung_also_in_c_code(pool) -> None:
 
 
 def wait_in_c(seconds: int) -> range:
-    """For ever unless ``seconds`` is 0, with the GIL held, as a bad library may."""
-    with time_limit(1):
+    """For ever unless ``seconds`` is 0, computing with the GIL held, as a bad library may."""
+    with time_limit(0.5):
         if seconds:
-            ctypes.PyDLL(None).pause()
+            re.fullmatch(r"(a+)+", "a" * 60 + "b")
     return range(1)
+
+
+def test_a_wait_of_the_job_is_not_hanging(pool) -> None:
+    """Stopped in the middle, as by Ctrl-Z or a batch system, for longer than the limit."""
+    events = list(pool(1, timeout_s=5).map([partial(stopped_within_the_limit, 1.5)]))
+    assert events == [(0, "item", 0), (0, "done", None)]
+
+
+def stopped_within_the_limit(seconds: float) -> range:
+    wake_up = f"sleep {seconds}; kill -CONT {os.getpid()}"
+    subprocess.Popen(["/bin/sh", "-c", wake_up])
+    with time_limit(0.5):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return range(1)
+
+
+STOPPED_STAGE = """
+import operator, os, signal, subprocess, time
+from functools import partial
+from pipelines.ahead import Ahead
+
+def slow():
+    me = os.getppid()
+    subprocess.run(["/bin/sh", "-c", f"kill -STOP {me}; kill -STOP {os.getpid()} & sleep 4; "
+                    f"kill -CONT {me}; sleep 0.3; kill -CONT {os.getpid()}"])
+    yield 1
+
+if __name__ == "__main__":
+    import stage
+    print([event[1:] for event in Ahead(operator.call, 1, timeout_s=2).map([stage.slow])])
+"""
+
+
+def test_a_stage_that_is_stopped_takes_no_worker_for_hanging(tmp_path: Path) -> None:
+    """Both are stopped for longer than a worker may take, and the stage goes on first."""
+    (tmp_path / "stage.py").write_text(STOPPED_STAGE)
+    places = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[2])])
+    found = subprocess.run(
+        [sys.executable, tmp_path / "stage.py"], env={**os.environ, "PYTHONPATH": places},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert found.stdout == "[('item', 1), ('done', None)]\n", found.stderr
+
+
+def test_the_time_that_a_worker_has_can_be_set(pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIMODAL_TIMEOUT_S", "0.5")
+    ((_, kind, error),) = list(pool(1).map([partial(time.sleep, 60)]))
+    assert (kind, str(error)) == ("failed", "decoder hung for 0.5 s")
+    for text in ("0", "-1", "nan", "inf", "x"):
+        monkeypatch.setenv("TRIMODAL_TIMEOUT_S", text)
+        with pytest.raises(UsageError, match="must be a number of seconds above 0"):
+            pool(1)

@@ -2,12 +2,14 @@
 
 import functools
 import os
+import signal
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from featurize.atomic import is_running
 from featurize.errors import MediaError, StageError, StaleError
 from featurize.shards import ShardWriter
 from pipelines.backends import Loky
@@ -133,9 +135,69 @@ def test_too_many_rejects_fail_the_stage_and_say_why(tmp_path: Path) -> None:
     assert all(u.output.is_file() for u in units(tmp_path))
 
 
-def test_a_worker_that_dies_is_an_error_not_a_hang(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match="worker process died"):
+def test_workers_that_die_are_an_error_not_a_hang(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"died again and again, also alone, on shard-0.* \.\.\."):
         run(units(tmp_path), die, jobs=2)
+
+
+def kill_once(log: Path, unit: Unit) -> Outcome:
+    """The worker that makes shard 1 is killed, the first time, as by the OOM killer."""
+    mark = log.with_name("killed")
+    if unit.shard == 1 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write_rows(log, unit)
+
+
+def test_a_worker_killed_once_costs_nothing(tmp_path: Path, capfd) -> None:
+    summary = run(units(tmp_path), functools.partial(kill_once, tmp_path / "log"), jobs=2)
+    assert (tmp_path / "killed").exists() and (summary.n_done, summary.n_rejected) == (8, 4)
+    assert capfd.readouterr().err.count("note: a worker process died") == 1
+    assert not list(tmp_path.glob(".*"))
+
+
+def kill_on_shard_0(log: Path, unit: Unit) -> Outcome:
+    if unit.shard == 0:
+        os._exit(9)
+    return write_rows(log, unit)
+
+
+def test_a_shard_that_kills_its_worker_is_named_and_all_others_are_made(tmp_path: Path) -> None:
+    work = functools.partial(kill_on_shard_0, tmp_path / "log")
+    with pytest.raises(StageError, match=r"again, also alone, on shard-00000.jsonl \("):
+        run(units(tmp_path), work, jobs=2)
+    assert [u.output.is_file() for u in units(tmp_path)] == [False, True, True, True]
+
+
+LONG_STAGE = """
+import os, sys, time
+from pathlib import Path
+from pipelines.backends import Loky
+
+def work(folder):
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    list(Loky(2).map(work, [Path(sys.argv[1])] * 2))
+"""
+
+
+def test_workers_end_with_a_command_that_is_killed(start, tmp_path: Path) -> None:
+    script = tmp_path / "stage.py"
+    script.write_text(LONG_STAGE)
+    (folder := tmp_path / "pids").mkdir()
+    child = start(1, script, folder)
+    wait_for(lambda: len(list(folder.iterdir())) == 2)
+    child.kill()
+    wait_for(lambda: not any(is_running(int(path.name)) for path in folder.iterdir()))
+
+
+def wait_for(is_so) -> None:
+    deadline_s = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
 
 
 def test_reasons_carry_no_paths() -> None:

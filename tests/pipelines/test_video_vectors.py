@@ -177,19 +177,19 @@ class Watched(MeanColour):
 
 
 @pytest.mark.slow
-def test_an_hour_of_video_needs_no_more_memory_than_a_minute(tmp_path: Path) -> None:
-    """7,200 pictures would be 1.1 GB; the consumer waits at first, so that the queue fills up."""
-    path = write_clip(tmp_path / "hour.mp4", 64, 48, 3600 * 5, fps=5)
+def test_half_an_hour_of_video_needs_no_more_memory_than_a_minute(tmp_path: Path) -> None:
+    """3,600 pictures would be 540 MB; the consumer waits at first, so that the queue fills up."""
+    path = write_clip(tmp_path / "half_an_hour.mp4", 64, 48, 1800 * 2, fps=2)
     pool = Ahead(clips, 1)
     peaks_mb = []
-    for length_s in (60, 3600):
+    for length_s in (60, 1800):
         before = _resident_mb(os.getpid())
         network = Watched(pool)
         (arrays,) = video_vectors(network, pool, [task(path, fps=2.0, end_s=float(length_s))])
         assert len(arrays["features"]) == 2 * length_s
         peaks_mb.append(network.peak_mb - before)
     pool.close()
-    assert peaks_mb[1] < peaks_mb[0] + 300
+    assert peaks_mb[1] < peaks_mb[0] + 200
 
 
 def _resident_mb(pid: int) -> float:
@@ -200,17 +200,20 @@ def _resident_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def test_gpus_are_shared_out_over_joblib_s_processes() -> None:
+def test_gpus_are_shared_out_over_joblib_s_processes(tmp_path: Path) -> None:
     from joblib import Parallel, delayed
 
-    def name() -> str:
+    def name(k: int) -> str:
+        """Ends when all three are there, so that each process gets one."""
         import time
         from multiprocessing import current_process
 
-        time.sleep(0.3)  # so that each process gets one
+        (tmp_path / str(k)).touch()
+        while len(list(tmp_path.iterdir())) < 3:
+            time.sleep(0.01)
         return current_process().name
 
-    names = set(Parallel(n_jobs=3)(delayed(name)() for _ in range(3)))
+    names = set(Parallel(n_jobs=3)(delayed(name)(k) for k in range(3)))
     assert {device_of(n, "cuda", 3) for n in names} == {"cuda:0", "cuda:1", "cuda:2"}
     for device, n_devices in [("cpu", 0), ("cuda:1", 1), ("cuda", 1)]:
         assert device_of("LokyProcess-3", device, n_devices) == device

@@ -137,5 +137,8 @@ def test_its_configuration_is_the_same_in_another_process(settings: DecodeSettin
     assert {"engine", "likelihood"} <= set(config)
 
 
-def test_it_says_what_to_know_in_short_lines(settings: DecodeSettings) -> None:
-    assert all("\n" not in note and note for note in engine_of(settings).warnings())
+def test_it_says_what_to_know_in_short_lines(
+    settings: DecodeSettings, utterances: list[Utterance]
+) -> None:
+    notes = engine_of(settings).notes([utterance.id for utterance in utterances])
+    assert notes and all("\n" not in note and note for note in notes)

@@ -157,7 +157,7 @@ def test_json_lines_with_scores_or_text_alone(tmp_path: Path) -> None:
         ("a.ctm", b"a-3 1 soon 0.5 hello\n", "soon"),
         ("a.ctm", b"a-3 1 0.1 0.5 hello 7\n", "confidence 7"),
         ("a.ctm", b"a-3 1 0 1 x\na-3 2 0 1 y\n", "channels 1 and 2"),
-        ("a.jsonl", b"{\n", "no JSON: .* at column"),
+        ("a.jsonl", b"{\n", "no JSON: .* column 1"),
         ("a.jsonl", b"[1]\n", "no JSON object"),
         ("a.jsonl", b'{"id": "a-3"}\n', "neither"),
         ("a.jsonl", b'{"id": "a-3", "text": "x", "scores": {"s": NaN}}\n', "finite"),
@@ -189,10 +189,10 @@ def test_ids_are_translated_and_counted(tmp_path: Path) -> None:
     (tmp_path / "utt2id").write_text("s-a-1 s/a b/1\ns-a-2 s/a/2\n")
     assert one(tmp_path, "s/a b/1").text == "hello"
     assert isinstance(heard(tmp_path, "s/a/3")["s/a/3"], TextError)
-    line = ImportEngine(str(tmp_path)).coverage(["s/a b/1", "s/a/3"])
+    line, _ = ImportEngine(str(tmp_path)).notes(["s/a b/1", "s/a/3"])
     assert "has 1 of 2 utterances; 2 others are not in the manifest" in line
     with pytest.raises(UsageError, match="none of its 3 ids.*utt2id"):
-        ImportEngine(str(tmp_path)).coverage(["s/other"])
+        ImportEngine(str(tmp_path)).notes(["s/other"])
 
 
 def test_changed_files_are_read_again_and_make_another_configuration(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_dither_repeats_with_its_shard_and_is_told(
     config = model / "conf/mfcc.conf"
     config.write_text(config.read_text().replace("--dither=0", "--dither=1"))
     engine = KaldiEngine(str(model))
-    (note,) = engine.warnings()
+    (note,) = engine.notes([])
     assert "dither 1" in note and "same utterances" in note
     noisy = decoded(engine, utterances[:3], corpus)
     assert decoded(engine, utterances[:3], corpus) == noisy
