@@ -38,6 +38,7 @@ def retry(
     from pipelines.retry.changed import refuse_changed
     from pipelines.retry.rejected import find_rejected, prepare_rejects
     from pipelines.retry.report import print_rejects
+    from pipelines.retry.settings import is_imported, of_imported
 
     workspace = open_workspace(work)
     if isinstance(workspace, Embedded):
@@ -52,7 +53,11 @@ def retry(
             click.echo(line)
         return
     refuse_changed(workspace, found)
-    _run(workspace, found, jobs)
+    if imported := [one for one in found if is_imported(one)]:
+        found = [one for one in found if not is_imported(one)]
+        launch.notes([of_imported(imported)])
+    if found:
+        _run(workspace, found, jobs)
     if unlisted:
         click.echo(_of_prepare(workspace, unlisted))
 

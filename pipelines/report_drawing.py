@@ -59,8 +59,8 @@ def panel(
     with mpl.rc_context(style | dict.fromkeys(colours, INK)):
         figure = Figure(inches, layout="constrained")
         ax = figure.subplots()
-        ax.set_title(title)
-        ax.set_xlabel(below)
+        ax.set_title(title, parse_math=False)  # names come from files: a $ is a $
+        ax.set_xlabel(below, parse_math=False)
         ax.grid(lw=0.6)
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)

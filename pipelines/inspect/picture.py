@@ -145,7 +145,7 @@ def _draw_norms(axes: Any, seen: Seen) -> bool:
 
 
 def _caption(axes: Any, text: str) -> None:
-    axes.set_title(text, loc="left", fontsize=9, color=INK)
+    axes.set_title(text, loc="left", fontsize=9, color=INK, parse_math=False)
 
 
 def _share_time(timed: list[Any], end_s: float) -> None:

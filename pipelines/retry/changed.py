@@ -51,12 +51,12 @@ def refuse_changed(workspace: Workspace, found: Iterable[Rejected]) -> None:
 def _changed(workspace: Workspace, utterances: Iterable[Utterance], kind: str) -> Iterator[Changed]:
     for utterance in utterances:
         path, prepared = getattr(utterance, kind), getattr(utterance, f"{kind}_bytes")
-        if path is None or prepared is None:
+        if path is None:
             continue
         try:
             n_bytes = safe_path(workspace.corpus_root, path).stat().st_size
         except (OSError, CorpusError):
             yield Changed(path, None)
             continue
-        if n_bytes != prepared:
+        if prepared not in (None, n_bytes):
             yield Changed(path, n_bytes)

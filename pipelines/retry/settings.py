@@ -54,14 +54,23 @@ def again(workspace: Workspace, found: Sequence[Rejected]) -> list[Again]:
     return [_group(workspace, stage, ones) for (stage, _), ones in groups.items()]
 
 
+def is_imported(one: Rejected) -> bool:
+    """Whether a shard was taken from elsewhere, so that only its source can be mended."""
+    return IMPORTED_FROM in one.made.config or one.made.config.get("engine") == "import"
+
+
+def of_imported(found: Sequence[Rejected]) -> str:
+    """What to do about rejects of imported shards, which are what their source lacks."""
+    stages = sorted({one.stage for one in found})
+    commands = ["decode ... --engine import" if s == "decode" else "import" for s in stages]
+    return (
+        f"{', '.join(stages)}: imported, so that its rejects are what the source lacks; mend the "
+        f"source, and run `trimodal {commands[0]}` again with --redo"
+    )
+
+
 def _group(workspace: Workspace, stage: str, found: Sequence[Rejected]) -> Again:
     made, shards = found[0].made, [one.shard for one in found]
-    if IMPORTED_FROM in made.config or made.config.get("engine") == "import":
-        raise UsageError(
-            f"{stage} was imported, and its rejects are what the source lacks; mend the source and "
-            f"run `trimodal {'decode ... --engine import' if stage == 'decode' else 'import'}` "
-            f"again with --redo, or leave it out by --stage"
-        )
     units, work, settings = _planned(workspace, stage, made, shards)
     headers = [one.made for one in found]
     units = [_as_before(unit, header) for unit, header in zip(units, headers, strict=True)]

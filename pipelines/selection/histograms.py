@@ -51,7 +51,7 @@ def histogram_figure(
         groups = _by_language(scores, languages)
     axes.hist(list(groups.values()), bins=edges, stacked=True, label=_labels(groups))
     _draw_cut(axes, scores, threshold)
-    axes.set_xlabel(name.replace("_", " "))
+    axes.set_xlabel(name.replace("_", " "), parse_math=False)
     axes.set_ylabel("utterances")
     axes.set_title("How well the English model explains each utterance", pad=28)
     if languages is not None:
@@ -85,7 +85,7 @@ def all_scores_figure(path: Path, scores: Mapping[str, Mapping[str, list]]) -> N
         axes.stairs(dropped, edges, fill=True, label="dropped", color="tab:orange")
         total = dropped + np.array(counts["kept"])
         axes.stairs(total, edges, baseline=dropped, fill=True, label="kept", color="tab:blue")
-        axes.set_xlabel(name.replace("_", " "))
+        axes.set_xlabel(name.replace("_", " "), parse_math=False)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].legend(frameon=False, fontsize="small")
     with atomic_path(path) as temporary:

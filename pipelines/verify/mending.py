@@ -64,13 +64,13 @@ def prepare_words(work: Path, made: Table | None) -> list[str]:
     """
     if made is None:
         return ["prepare", "CORPUS", "ROOT", str(work), "--redo"]
-    config = made.config
-    is_kaldi = config["corpus"] == "kaldi"
-    words = ["prepare", config["corpus"], "DIR" if is_kaldi else config["root"], str(work)]
-    words += ["--root", config["root"]] if is_kaldi else []
+    config = {key: str(value) for key, value in made.config.items() if value}
+    corpus, root = config.get("corpus", "CORPUS"), config.get("root", "ROOT")
+    words = ["prepare", corpus, "DIR" if corpus == "kaldi" else root, str(work)]
+    words += ["--root", root] if corpus == "kaldi" else []
     words += ["--split", config["split"]] if config.get("split", "dev") != "dev" else []
-    words += ["--drop-mistimed"] if config.get("drop_mistimed") else []
-    cut = ["--shard-size", str(config["shard_size"]), "--seed", str(config["seed"])]
+    words += ["--drop-mistimed"] if "drop_mistimed" in config else []
+    cut = ["--shard-size", config.get("shard_size", "512"), "--seed", config.get("seed", "0")]
     return [*words, *cut, "--redo"]
 
 

@@ -350,6 +350,14 @@ def test_random_vgg_weights_are_said_first_with_their_seed():
     assert not any("random (" in line for line in caveats([], [real], []))
 
 
+def test_a_score_named_as_a_formula_is_drawn_as_it_is():
+    from pipelines.report_figures import scores
+
+    found = {"bin_edges": [0, 1], "kept": [1], "dropped": [1]}
+    picture = scores({"score": "$x_{$", "scores": {"$x_{$": {**found, "definition": EVIL}}})
+    assert picture is not None and "script" not in {tag for tag, _ in _Page(picture.panels[0]).tags}
+
+
 def test_ids_words_and_speakers_from_shards_are_escaped_in_the_page(tmp_path):
     from pipelines.report_drawing import Picture
     from pipelines.report_page import Findings, render

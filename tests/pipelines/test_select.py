@@ -162,7 +162,7 @@ def test_histogram_counts_everything(scores: list[float]) -> None:
 @pytest.mark.parametrize("languages", [None, {}, {"u001": "en", "u002": "de"}])
 def test_figure_is_drawn(tmp_path: Path, languages: dict[str, str] | None) -> None:
     scores = {row[0]: row[1] for row in as_rows([0.0, 1.0, 2.0, 2.0])}
-    histogram_figure(tmp_path / "h.png", scores, 1.5, languages, name="a_score")
+    histogram_figure(tmp_path / "h.png", scores, 1.5, languages, name="$x_{$")
     assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["h.png"]
 
@@ -278,5 +278,5 @@ def test_languages_of_other_utterances_are_refused(work: Path, tmp_path: Path) -
 def test_a_language_that_looks_like_a_formula_is_drawn_as_it_is(tmp_path: Path) -> None:
     scores = {f"v/{i}": float(i) for i in range(4)}
     languages = dict(zip(scores, ("$\\frac{$", "$", "a$b$c", "\x1b[2J"), strict=True))
-    histogram_figure(tmp_path / "h.png", scores, 1.5, languages, name="a_score")
+    histogram_figure(tmp_path / "h.png", scores, 1.5, languages, name="$x_{$")
     assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
 
@@ -112,10 +113,18 @@ def test_without_a_note_the_command_with_its_flag_is_told(
         again(Workspace(work), [found])
 
 
-def test_imported_features_are_imported_again(work: Path) -> None:
-    made = Table("audio", {"imported_from": "npz"}, "f")
-    with pytest.raises(UsageError, match="trimodal import"):
-        again(Workspace(work), [Rejected("audio", 0, made, ())])
+def test_imported_features_are_left_to_import(
+    trimodal: Trimodal, work: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "npz").mkdir()
+    utterance = Workspace(work).utterances[0]
+    path = tmp_path / "npz" / f"{utterance.id}.npz"
+    path.parent.mkdir(exist_ok=True)
+    np.savez(path, features=np.ones((3, 2)))
+    options = ("--modality", "video", "--jobs", 1, "--max-reject-share", 1)
+    assert trimodal("import", "npz", work, tmp_path / "npz", *options).exit_code == 0
+    result = trimodal("retry", work, "--all")
+    assert result.exit_code == 0 and "`trimodal import` again with --redo" in result.output
 
 
 def test_no_command_is_taken_from_a_workspace(
