@@ -275,7 +275,7 @@ def report(out: Path, runs: tuple[Path, ...]) -> None:
     Example: trimodal report report runs/pretrained runs/late-fusion runs/scratch runs/embeddings
     """
     from pipelines.compare import compare
-    from pipelines.report import write_report
+    from pipelines.report.write import write_report
     from pipelines.status import workspace_status
 
     def differences_of(ours: Path, theirs: Path) -> Any:

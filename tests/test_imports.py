@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = {
     "prepare_voxceleb2", "prepare_mosei", "prepare_kaldi", "decode", "select", "extract",
-    "pretrain", "finetune", "embed", "evaluate", "compare", "report", "exchange.export_webdataset",
+    "pretrain", "finetune", "embed", "evaluate", "compare", "report.write", "exchange.export_webdataset",
     "exchange.export_lhotse", "exchange.export_mmsa", "exchange.export_kaldi",
     "exchange.import_csd", "exchange.import_npz",
 }  # fmt: skip

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from pipelines.report_further_tables import (
+from pipelines.report.further_tables import (
     ranking_table,
     sentiment_table,
     subset_table,
 )
-from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION, Run
-from pipelines.report_tables import CONDITIONS, EMOTIONS
+from pipelines.report.runs import BASELINE, EMBEDDINGS, LATE_FUSION, Run
+from pipelines.report.tables import CONDITIONS, EMOTIONS
 
 
 def emotion_run(role: str, conditions: tuple[str, ...] = (*CONDITIONS, "V", "T", "V+T")) -> Run:

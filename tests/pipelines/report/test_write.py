@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 
 from featurize.errors import TrainError, UsageError
-from pipelines import report_tables as rt
-from pipelines.report import write_report
-from pipelines.report_figures import curves, scores
-from pipelines.report_frames import jpeg
-from pipelines.report_further_tables import SUBSET_CONDITIONS
-from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION, PRETRAINING, Run, read_run
-from pipelines.report_text import Source, caveats, is_toy
+from pipelines.report import tables as rt
+from pipelines.report.figures import curves, scores
+from pipelines.report.frames import jpeg
+from pipelines.report.further_tables import SUBSET_CONDITIONS
+from pipelines.report.runs import BASELINE, EMBEDDINGS, LATE_FUSION, PRETRAINING, Run, read_run
+from pipelines.report.text import Source, caveats, is_toy
+from pipelines.report.write import write_report
 
 EVIL = '<script>alert("x")</script><img src=x onerror=y>'
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.report_tables import Row, Table
+from pipelines.report.tables import Row, Table
 
 SCREEN_COLUMNS = 118  # the widest table; a narrower terminal wraps the labels
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from model.config import EMOTIONS
-from pipelines.report_predictions import Predicted, Scores
-from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION, Run
-from pipelines.report_worst import system_to_show, worst_segments
+from pipelines.report.predictions import Predicted, Scores
+from pipelines.report.runs import BASELINE, EMBEDDINGS, LATE_FUSION, Run
+from pipelines.report.worst import system_to_show, worst_segments
 
 THRESHOLD = 0.4
 

@@ -2,8 +2,8 @@
 
 import re
 
-from pipelines.report_markdown import escape, markdown
-from pipelines.report_tables import Cell, Row, Table
+from pipelines.report.markdown import escape, markdown
+from pipelines.report.tables import Cell, Row, Table
 
 ROWS = (
     Row("M-ELMo [10]", (Cell("67.0"), Cell("65.2")), "paper"),

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from pipelines.report_drawing import FAINT, INK, LINES, Picture, number, panel, svg
-from pipelines.report_runs import Run
+from pipelines.report.drawing import FAINT, INK, LINES, Picture, number, panel, svg
+from pipelines.report.runs import Run
 
 MAX_NAME = 18  # characters of a run's name beside the plot
 

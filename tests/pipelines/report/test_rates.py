@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from model.config import EMOTIONS
-from pipelines.report_predictions import Predicted, Scores
-from pipelines.report_rates import N_POINTS, precision_recall, roc, thresholds
-from pipelines.report_runs import BASELINE, EMBEDDINGS, Run
-from pipelines.report_spread import spread
+from pipelines.report.predictions import Predicted, Scores
+from pipelines.report.rates import N_POINTS, precision_recall, roc, thresholds
+from pipelines.report.runs import BASELINE, EMBEDDINGS, Run
+from pipelines.report.spread import spread
 
 
 def system(name: str, role: str, n: int = 400, has_dev: bool = True) -> Predicted:

@@ -11,13 +11,13 @@ from typing import Any
 
 from featurize.plain_json import parse_json
 from pipelines import __version__
-from pipelines.report_drawing import Picture
-from pipelines.report_figures import all_curves, scores
-from pipelines.report_frames import frames
-from pipelines.report_runs import Run
-from pipelines.report_tables import EMOTIONS, Table, interval_text, percent
-from pipelines.report_text import Source, flat, is_toy
-from pipelines.report_worst import WorstSegment
+from pipelines.report.drawing import Picture
+from pipelines.report.figures import all_curves, scores
+from pipelines.report.frames import frames
+from pipelines.report.runs import Run
+from pipelines.report.tables import EMOTIONS, Table, interval_text, percent
+from pipelines.report.text import Source, flat, is_toy
+from pipelines.report.worst import WorstSegment
 
 TEMPLATES = Path(__file__).parent / "templates"
 PACKAGES = ("torch", "torchvision", "torchaudio", "numpy", "h5py", "av", "gensim", "vosk")

@@ -15,19 +15,19 @@ from typing import Any
 
 from featurize.atomic import write_text
 from featurize.errors import TrimodalError, UsageError
-from pipelines.report_drawing import Picture
-from pipelines.report_further_tables import further_tables
-from pipelines.report_latex import latex
-from pipelines.report_markdown import markdown
-from pipelines.report_page import Findings, Status, render, works_of
-from pipelines.report_predictions import all_predicted
-from pipelines.report_rates import precision_recall, roc, thresholds
-from pipelines.report_runs import BASELINE, EMBEDDINGS, PRETRAINING, Run, read_run
-from pipelines.report_screen import print_tables
-from pipelines.report_spread import spread
-from pipelines.report_tables import tables
-from pipelines.report_text import caveats, is_toy, read_source
-from pipelines.report_worst import system_to_show, worst_segments
+from pipelines.report.drawing import Picture
+from pipelines.report.further_tables import further_tables
+from pipelines.report.latex import latex
+from pipelines.report.markdown import markdown
+from pipelines.report.page import Findings, Status, render, works_of
+from pipelines.report.predictions import all_predicted
+from pipelines.report.rates import precision_recall, roc, thresholds
+from pipelines.report.runs import BASELINE, EMBEDDINGS, PRETRAINING, Run, read_run
+from pipelines.report.screen import print_tables
+from pipelines.report.spread import spread
+from pipelines.report.tables import tables
+from pipelines.report.text import caveats, is_toy, read_source
+from pipelines.report.worst import system_to_show, worst_segments
 
 StatusOf = Callable[[Path], Status]
 DifferencesOf = Callable[[Path, Path], Sequence[Any]]
@@ -108,8 +108,8 @@ def _differences(runs: Sequence[Run], differences_of: DifferencesOf) -> Sequence
 
 def _maps(runs: Sequence[Run], cache: Path) -> tuple[list[Picture], list[str]]:
     """Of the first pretraining run and of the first embeddings, or else baseline; and why not."""
-    from pipelines.report_map import embedding_map
-    from pipelines.report_points import points
+    from pipelines.report.map import embedding_map
+    from pipelines.report.points import points
 
     by_role = {run.role: run for run in reversed(runs) if run.evaluation or run.role == PRETRAINING}
     tuned = by_role.get(EMBEDDINGS, by_role.get(BASELINE))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.report_latex import escape, latex
-from pipelines.report_tables import Cell, Row, Table
+from pipelines.report.latex import escape, latex
+from pipelines.report.tables import Cell, Row, Table
 
 ODD = '\\input{/etc/passwd} 100% a_b & $x^2$ #1 ~ {<|>} `q\' "d" -- été \u65e5\U0001f600 \x1b'
 ROWS = (

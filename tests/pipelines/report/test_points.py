@@ -11,8 +11,8 @@ from model.store import FeatureStore
 from pipelines.evaluate import evaluate
 from pipelines.finetune import finetune
 from pipelines.pretrain import pretrain
-from pipelines.report_points import points
-from pipelines.report_runs import read_run
+from pipelines.report.points import points
+from pipelines.report.runs import read_run
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.config import EMOTIONS
-from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION, Run
-from pipelines.report_terms import ABLATION, PROTOCOL, Definition
+from pipelines.report.runs import BASELINE, EMBEDDINGS, LATE_FUSION, Run
+from pipelines.report.terms import ABLATION, PROTOCOL, Definition
 
 UNKNOWN = "-"
 ALL = "A+V+T"

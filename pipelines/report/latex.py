@@ -3,7 +3,7 @@ r"""The report's tables as LaTeX, to be taken into an article by \input: OUT/tab
 import re
 from collections.abc import Sequence
 
-from pipelines.report_tables import UNKNOWN, Cell, Row, Table
+from pipelines.report.tables import UNKNOWN, Cell, Row, Table
 
 _HEAD = r"""% Made by trimodal. \usepackage{booktabs} in the preamble, then \input{tables}.
 % Figures in per cent; small below them, 95% bootstrap intervals over test segments, or deviations.

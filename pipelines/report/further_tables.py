@@ -5,8 +5,8 @@ from typing import Any
 
 from model.config import EMOTIONS
 from model.sentiment_metrics import DEFINITIONS as SENTIMENT_MEASURES
-from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION, Run
-from pipelines.report_tables import (
+from pipelines.report.runs import BASELINE, EMBEDDINGS, LATE_FUSION, Run
+from pipelines.report.tables import (
     ALL,
     BY_EMOTION,
     UNKNOWN,
@@ -19,7 +19,7 @@ from pipelines.report_tables import (
     percent,
     scored,
 )
-from pipelines.report_terms import ABLATION, PROTOCOL, RANKING, SENTIMENT, SUBSETS
+from pipelines.report.terms import ABLATION, PROTOCOL, RANKING, SENTIMENT, SUBSETS
 
 NAMES = {LATE_FUSION: "Late Fusion", BASELINE: "TF", EMBEDDINGS: "Embeddings"}
 MEASURES = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from model.config import EMOTIONS
-from pipelines.report_drawing import (
+from pipelines.report.drawing import (
     DASHES,
     FAINT,
     LINES,
@@ -15,7 +15,7 @@ from pipelines.report_drawing import (
     share_panel,
     svg,
 )
-from pipelines.report_predictions import Predicted, Scores
+from pipelines.report.predictions import Predicted, Scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

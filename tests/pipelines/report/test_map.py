@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from pipelines.report_map import embedding_map, principal_components, same_neighbour
-from pipelines.report_points import Points
-from pipelines.report_runs import EMBEDDINGS, PRETRAINING, Run
+from pipelines.report.map import embedding_map, principal_components, same_neighbour
+from pipelines.report.points import Points
+from pipelines.report.runs import EMBEDDINGS, PRETRAINING, Run
 
 
 @settings(max_examples=30, deadline=None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from featurize.atomic import atomic_path
 from featurize.errors import StaleError
 from pipelines.manifest import fingerprint
-from pipelines.report_runs import PRETRAINING, Run
+from pipelines.report.runs import PRETRAINING, Run
 
 if TYPE_CHECKING:
     import numpy as np

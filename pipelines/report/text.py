@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from featurize.errors import ShardError
-from pipelines.report_runs import PRETRAINING, Run
+from pipelines.report.runs import PRETRAINING, Run
 
 PAPER_N_RUNS = 10
 MODALITIES = ("audio", "video", "text", "targets")

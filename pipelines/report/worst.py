@@ -10,9 +10,9 @@ from featurize.errors import TrimodalError
 from model.config import EMOTIONS
 from pipelines.aside import aside
 from pipelines.manifest import Utterance
-from pipelines.report_frames import jpeg, middle_frame
-from pipelines.report_predictions import Predicted
-from pipelines.report_runs import BASELINE, EMBEDDINGS, LATE_FUSION
+from pipelines.report.frames import jpeg, middle_frame
+from pipelines.report.predictions import Predicted
+from pipelines.report.runs import BASELINE, EMBEDDINGS, LATE_FUSION
 from pipelines.workspace import Workspace
 
 N_WORST = 10

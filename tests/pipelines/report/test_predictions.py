@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from featurize.errors import TrainError
-from pipelines.report_predictions import predicted
-from pipelines.report_runs import BASELINE, Run
+from pipelines.report.predictions import predicted
+from pipelines.report.runs import BASELINE, Run
 
 
 def arrays(n: int = 4) -> dict[str, np.ndarray]:

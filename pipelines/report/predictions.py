@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from featurize.errors import TrainError
 from model.config import EMOTIONS
-from pipelines.report_runs import Run
+from pipelines.report.runs import Run
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.config import EMOTIONS
-from pipelines.report_drawing import (
+from pipelines.report.drawing import (
     FAINT,
     GLYPHS,
     LINES,
@@ -22,8 +22,8 @@ from pipelines.report_drawing import (
     panel,
     svg,
 )
-from pipelines.report_points import N_SPEAKERS, Points
-from pipelines.report_runs import PRETRAINING
+from pipelines.report.points import N_SPEAKERS, Points
+from pipelines.report.runs import PRETRAINING
 
 if TYPE_CHECKING:
     import numpy as np

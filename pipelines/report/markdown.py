@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from pipelines.report_tables import Cell, Row, Table
+from pipelines.report.tables import Cell, Row, Table
 
 # What can mean something inside a line: emphasis, links, tags, columns, entities, formulas, names.
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$@])")

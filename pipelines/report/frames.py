@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from featurize.errors import MediaError, TrimodalError
 from pipelines.aside import aside
 from pipelines.manifest import Utterance, safe_path
-from pipelines.report_drawing import Picture
+from pipelines.report.drawing import Picture
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:

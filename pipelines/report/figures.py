@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.report_drawing import INK, LINES, Picture, number, panel, svg
-from pipelines.report_runs import PRETRAINING, Run
+from pipelines.report.drawing import INK, LINES, Picture, number, panel, svg
+from pipelines.report.runs import PRETRAINING, Run
 
 
 @dataclass(frozen=True)
