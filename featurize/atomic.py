@@ -32,6 +32,7 @@ def atomic_path(path: Path, suffix: str = "") -> Iterator[Path]:
     writer = f"{_HOST}-{os.getpid()}-{next(_NUMBERS)}"
     temporary = path.with_name(f".{path.name}.{writer}.tmp{suffix}")
     try:
+        _create(temporary)
         yield temporary
         _fsync(temporary)
         os.replace(temporary, path)
@@ -67,6 +68,12 @@ def left_behind(folder: Path) -> list[Path]:
         if match and match["host"] == _HOST and not is_running(int(match["pid"])):
             stale.append(entry)
     return stale
+
+
+def _create(path: Path) -> None:
+    """An empty file of our own: a link planted under the name would be followed by the writer."""
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666))
 
 
 def _fsync(path: Path) -> None:

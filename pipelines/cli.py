@@ -30,11 +30,12 @@ from pipelines.options import (
     settings_options,
     stage_options,
 )
+from pipelines.screen import printable
 
 
 class _Failure(click.ClickException):
     def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
@@ -301,7 +302,10 @@ def status(work: Path, as_json: bool) -> None:
     from pipelines.status import status_lines, survey, write_rejects
 
     counts, rejects = survey(work)
-    click.echo(json.dumps(counts, indent=2) if as_json else "\n".join(status_lines(counts)))
+    if as_json:
+        click.echo(json.dumps(counts, indent=2))
+    else:
+        click.echo("\n".join(map(printable, status_lines(counts))))
     with contextlib.suppress(PermissionError):  # a workspace that is only read
         write_rejects(work, rejects)
 

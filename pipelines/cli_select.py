@@ -7,6 +7,7 @@ import click
 from pipelines import launch
 from pipelines.decoding.scores import NAMES, PER_FRAME
 from pipelines.options import FILE, FOLDER, settings_options
+from pipelines.screen import printable_lines
 
 
 @click.command()
@@ -69,4 +70,4 @@ def select(
     ):
         lines = run(work, wish, languages=languages, compare=compare, progress=advance)
     for line in lines:
-        click.echo(line)
+        click.echo(printable_lines(line))

@@ -8,6 +8,7 @@ import click
 from featurize.errors import ShardError
 from pipelines import launch
 from pipelines.options import FILE, FOLDER, parallel_options
+from pipelines.screen import printable
 
 
 @click.command()
@@ -41,7 +42,7 @@ def verify(work: Path, jobs: int | None, shards: str | None, as_json: bool) -> N
         click.echo(json.dumps(as_object(result, mending), indent=2, ensure_ascii=False))
     else:
         for line in lines(result, mending):
-            click.echo(line)
+            click.echo(printable(line))
     if not result.is_sound:
         raise ShardError(final_line(result))
     if not as_json:

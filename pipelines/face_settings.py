@@ -48,7 +48,8 @@ class FaceSettings:
         digest = hashlib.sha256()
         for utterance in utterances:
             try:
-                content = (self.boxes_of(utterance) or Path()).read_bytes()
+                path = self.boxes_of(utterance)
+                content = path.read_bytes() if path and path.is_file() else b""
             except (OSError, CorpusError):
                 content = b""
             digest.update(f"{utterance.id} {len(content)}\n".encode() + content)

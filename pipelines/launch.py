@@ -12,6 +12,7 @@ import click
 from featurize.errors import UsageError
 from pipelines.options import StageOptions
 from pipelines.ranks import find_rank
+from pipelines.screen import printable
 
 
 def write_manifest(
@@ -32,7 +33,7 @@ def write_manifest(
         )  # fmt: skip
         write_rejects(work, survey(work).rejects)
     for line in _audit_lines(audit):
-        click.echo(line)
+        click.echo(printable(line))
     click.echo(
         f"prepare: {len(utterances)} utterances, {len(rejects)} rejected; manifest {state}: "
         f"{work / 'manifest.jsonl'}"
@@ -60,7 +61,7 @@ def _number(value: Any) -> str:
 def notes(texts: Iterable[str]) -> None:
     """Prints what a user should know before a stage starts."""
     for text in texts:
-        click.secho(f"note: {text}", fg="yellow", err=True)
+        click.secho(f"note: {printable(text)}", fg="yellow", err=True)
 
 
 def alone(folder: Path, name: str, *, makes_it: bool = True) -> AbstractContextManager[None]:

@@ -5,6 +5,7 @@ every further line is one row. It is written atomically and checked whenever it 
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -20,6 +21,7 @@ from featurize.plain_json import parse_json
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False)
 FORMAT = "trimodal-jsonl"
 VERSION = 1
+LONGEST_NAME = 255  # bytes, of a file or folder on any file system in use
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ def safe_path(root: Path, relative: str) -> Path:
     """``root / relative``, with links followed. Raises CorpusError when it leaves ``root``."""
     if "\0" in relative or PurePosixPath(relative).is_absolute():
         raise CorpusError(f"path {relative!r} is not inside the corpus folder {root}")
+    if max(len(os.fsencode(part)) for part in _encodable(relative).split("/")) > LONGEST_NAME:
+        raise CorpusError(f"path {relative[:40]!r}... has a longer name than a file can have")
     try:
         resolved = (root / relative).resolve()
     except (OSError, RuntimeError):  # a loop of links
@@ -167,6 +171,15 @@ def safe_path(root: Path, relative: str) -> Path:
     if not resolved.is_relative_to(_resolved(root)):
         raise CorpusError(f"path {relative!r} leads out of the corpus folder {root}")
     return resolved
+
+
+def _encodable(relative: str) -> str:
+    """A path that can be the name of a file. Raises CorpusError for half of a character."""
+    try:
+        os.fsencode(relative)
+    except UnicodeEncodeError:
+        raise CorpusError(f"path {relative!r} cannot be the name of a file") from None
+    return relative
 
 
 @lru_cache(maxsize=8)

@@ -197,11 +197,13 @@ def _rows(values: Mapping[str, Any]) -> str:
     """A table of two columns."""
     if not values:
         return ""
-    lines = [f"| {key} | {_cell(value)} |" for key, value in values.items()]
+    lines = [f"| {_cell(key)} | {_cell(value)} |" for key, value in values.items()]
     return "\n".join(["| what | value |", "|---|---|", *lines])
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    text = str(value).replace("|", "\\|").replace("\n", " ")
+    # Names come from the shards, and sites that show the card take HTML and fetch pictures.
+    return text.replace("<", "&lt;").replace("[", "\\[")

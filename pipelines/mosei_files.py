@@ -110,6 +110,8 @@ def _parse_line(video: str, line: str) -> Segment | None:
 def _lines(path: Path) -> list[str]:
     """Lines of a text file in UTF-8 or else in Windows-1252, the usual other encoding."""
     try:
+        if not path.is_file():  # reading a pipe or a device never ends
+            raise CorpusError(f"{path}: is no regular file")
         content = path.read_bytes()
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror})") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from featurize.atomic import atomic_path
+from pipelines.screen import printable
 
 FEWEST_BINS, MOST_BINS = 24, 80
 N_LANGUAGES_SHOWN = 6
@@ -121,4 +122,6 @@ def _by_language(
 
 
 def _labels(groups: Mapping[str, list[float]]) -> list[str]:
-    return [f"{name} ({len(values)})" for name, values in groups.items()]
+    r"""Names with their numbers; what matplotlib would set as a formula (``$\frac``) is plain."""
+    plain = {name: printable(name).replace("$", r"\$") for name in groups}
+    return [f"{plain[name]} ({len(values)})" for name, values in groups.items()]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from featurize.errors import UsageError
 
+MAX_BYTES = 1 << 30  # 20 million ids; a small archive could hold far more
 FOLDERS = ("dev", "test", "train", "mp4", "aac", "m4a", "wav", "audio", "video")
 
 
@@ -48,7 +49,10 @@ def read_published(path: Path) -> set[str]:
     Raises UsageError when it cannot be read.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UsageError(f"{path}: holds more than {MAX_BYTES} bytes; no list of ids does")
         lines = content.decode("utf-8-sig").splitlines()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not a readable list of ids, one a line: {error}") from None
