@@ -14,16 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from featurize import media
 from featurize.errors import MediaError
-from featurize.media import (
-    STRETCH_S,
-    iter_audio,
-    iter_frames,
-    probe_audio,
-    read_audio,
-    read_frames,
-)
+from featurize.media import iter_audio, iter_frames, probe_audio, read_audio, read_frames, sound
+from featurize.media.sound import STRETCH_S
 
 RATE_HZ = 16000
 VIDEO_FPS = 25
@@ -123,7 +116,7 @@ def test_audio_that_needs_no_mixing_is_what_the_mixer_makes_of_it(
     samples = np.random.default_rng(1).integers(-32768, 32768, size=54321).astype(np.int16)
     soundfile.write(tmp_path / f"a{suffix}", samples, RATE_HZ)
     found = read_audio(tmp_path / f"a{suffix}", start_s=0.1)
-    monkeypatch.setattr(media, "_is_ready", lambda frame, sample_rate_hz: False)
+    monkeypatch.setattr(sound, "_is_ready", lambda frame, sample_rate_hz: False)
     np.testing.assert_array_equal(read_audio(tmp_path / f"a{suffix}", start_s=0.1), found)
 
 
