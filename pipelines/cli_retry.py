@@ -65,7 +65,7 @@ def _run(workspace: Any, found: Any, jobs: int | None) -> None:
     stage = StageOptions(jobs, None, None, None, "loky", None, redo=True, max_reject_share=1.0)
     for group in groups:
         n_jobs = _prepared_jobs(group)
-        name = f"retry {group.stage}"
+        name = group.stage  # of the lock too: no other command makes these shards meanwhile
         launch.run_data_stage(
             workspace.root, name, group.units, group.work, stage, default_jobs=n_jobs
         )

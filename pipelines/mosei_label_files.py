@@ -55,6 +55,8 @@ def _read_csvs(paths: Iterable[Path], named: Path) -> Labels:
 def _rows(path: Path) -> Iterator[dict[str, str]]:
     """The rows of a CSV under our names of the columns."""
     try:
+        if not path.is_file():  # reading a pipe or a device never ends
+            raise ValueError("it is no regular file")
         with path.open(encoding="utf-8-sig", newline="") as lines:
             table = csv.DictReader(lines)
             name_of = {_our_name(column): column for column in table.fieldnames or ()}

@@ -105,7 +105,7 @@ def _folds_path(root: Path, folds: Path | None) -> Path:
 
 def _labels_path(root: Path, labels: Path | None) -> Path:
     path = labels or root / LABELS_NAME
-    if not path.exists():
+    if not path.is_file() and not path.is_dir():
         raise UsageError(
             f"{path}: not there; give {LABELS_NAME}, a CSV or the folder Raw/Labels with --labels"
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from featurize.atomic import write_text
+from featurize.plain_json import parse_json
 
 FILE = "sources.json"
 
@@ -39,7 +40,7 @@ def _absolute(text: str) -> Path:
 
 def _read(work: Path) -> dict[str, dict[str, str]]:
     try:
-        found: Any = json.loads((work / FILE).read_text(encoding="utf-8"))
+        found: Any = parse_json((work / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # a hint that is lost: what needs it asks for it
         return {}
     if not isinstance(found, dict):

@@ -1,13 +1,13 @@
 """Weights and models that trimodal fetches or makes once: which are there, and whether whole."""
 
 import hashlib
-import json
 import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from featurize.plain_json import parse_json
 from pipelines.doctor.finding import Finding, ok
 from pipelines.doctor.sizes import size
 
@@ -86,7 +86,7 @@ def vosk_findings(environment: Mapping[str, str] = os.environ) -> Iterator[Findi
 def _vectors(folder: Path, note: Path, what: str) -> Finding:
     mends = f"rm {shlex.quote(str(folder))}/{note.stem}.*   # extract text reads them in again"
     try:
-        facts = json.loads(note.read_text(encoding="utf-8"))
+        facts = parse_json(note.read_text(encoding="utf-8"))
         source, files = str(facts["source"]), dict(facts["files"])
         for name, (n_bytes, _) in files.items():
             path = folder / f"{note.stem}.{name}.npy"

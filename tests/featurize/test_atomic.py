@@ -55,3 +55,21 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
     for name in (".x.otherhost-1.tmp", "x.tmp", ".hidden"):
         (tmp_path / name).write_text("")
     assert remove_stale(tmp_path) == 0
+
+
+def test_links_planted_in_a_shared_folder_are_not_written_through(tmp_path: Path) -> None:
+    """Neither under the final name nor under the temporary one, which can be foretold."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    target = tmp_path / "out.txt"
+    with atomic_path(target) as first:
+        number = int(first.name.split(".tmp")[0].rpartition("-")[2])
+    target.unlink()
+    target.symlink_to(victim)
+    foretold = first.name.replace(f"-{number}.tmp", f"-{number + 1}.tmp")
+    (tmp_path / foretold).symlink_to(victim)
+    with atomic_path(target) as temporary:
+        assert temporary.name == foretold and not temporary.is_symlink()
+        temporary.write_text("new")
+    assert victim.read_text() == "precious"
+    assert target.read_text() == "new" and not target.is_symlink()

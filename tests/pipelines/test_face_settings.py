@@ -1,5 +1,6 @@
 """Cutting to faces as the command does it: by box lists, and when they change."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from featurize.errors import MediaError
+from featurize.faces import _read_boxes
 from featurize.media import read_frames
 from featurize.shards import ShardReader
 from featurize.vgg import Vgg16, VggConfig
+from pipelines.face_settings import FaceSettings
+from pipelines.manifest import Utterance
 from pipelines.workspace import Workspace
 
 ROW = "{:06d} \t{:.3f} \t0.200 \t0.300 \t0.400 \n"
@@ -86,3 +91,13 @@ def test_other_settings_of_faces_are_named(work: Path, trimodal: Callable, tmp_p
     for device in ("gpu", "cuda:x", "cuda:99"):
         result = trimodal("extract", work, "video", "--preset", "demo", "--device", device)
         assert result.exit_code == 2 and "PyTorch sees" in result.output
+
+
+def test_a_pipe_among_the_box_lists_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "id1").mkdir()
+    os.mkfifo(tmp_path / "id1/a.txt")
+    utterance = Utterance("id1/a", "id1", None, "a.mp4")
+    absent = FaceSettings(str(tmp_path), 1.4).of_shard([Utterance("id1/a", "id1", None, None)])
+    assert FaceSettings(str(tmp_path), 1.4).of_shard([utterance]) == absent
+    with pytest.raises(MediaError, match="no regular file"):
+        _read_boxes(tmp_path / "id1/a.txt")

@@ -131,3 +131,10 @@ def test_names_are_told_but_do_not_decide() -> None:
     config = {"model_name": "here", "digest": "d"}
     assert fingerprint("decode", config, []) == fingerprint("decode", {"digest": "d"}, [])
     assert fingerprint("decode", config, []) != fingerprint("decode", {"digest": "e"}, [])
+
+
+@pytest.mark.parametrize("bad", ["x" * 300 + "/a.mp4", "a/" + "\u00e9" * 128, "\ud800.wav"])
+def test_paths_that_no_file_can_have_are_refused(tmp_path: Path, bad: str) -> None:
+    """They would otherwise end a stage with an error of the system, not cost one utterance."""
+    with pytest.raises(CorpusError, match="file can have|name of a file"):
+        safe_path(tmp_path, bad)

@@ -145,3 +145,11 @@ def test_parameters_are_printed_once_a_call(
     assert json.loads((tmp_path / "seed-00" / "config.json").read_text())["train"] == {
         **asdict(arguments["train"])
     }
+
+
+def test_names_from_shards_are_no_markup_in_the_card() -> None:
+    from pipelines.model_card import _rows
+
+    table = _rows({"<b>|": "![x](http://y/z.png) <script>\n| a |"})
+    assert "<" not in table and "![" not in table and table.count("\n") == 2
+    assert table.splitlines()[2].count("|") - table.count("\\|") == 3

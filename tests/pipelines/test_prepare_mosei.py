@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from pathlib import Path
 
@@ -355,3 +356,19 @@ def test_the_demo_corpus_is_accounted_for(tmp_path: Path) -> None:
         assert u.labels == pytest.approx(segment.labels, abs=1e-6)
         assert u.text.lower().rstrip(".") == segment.text.lower()
     assert audit["from_full_videos"] > 0 and audit["from_clips"] > 0
+
+
+def test_pipes_in_the_corpus_are_not_waited_for(tmp_path: Path) -> None:
+    corpus = one_segment(tmp_path)
+    os.mkfifo(corpus.transcripts / "pipe.txt")
+    with pytest.raises(CorpusError, match=r"pipe\.txt: is no regular file"):
+        scan_mosei(corpus.root)
+    (corpus.transcripts / "pipe.txt").unlink()
+    (tmp_path / "labels").mkdir()
+    os.mkfifo(tmp_path / "labels/pipe.csv")
+    with pytest.raises(CorpusError, match="no regular file"):
+        scan_mosei(corpus.root, labels=tmp_path / "labels")
+    (tmp_path / "CMU_MOSEI_Labels.csd").unlink()
+    os.mkfifo(tmp_path / "CMU_MOSEI_Labels.csd")
+    with pytest.raises(UsageError, match="not there"):
+        scan_mosei(corpus.root)

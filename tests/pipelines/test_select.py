@@ -273,3 +273,10 @@ def test_languages_of_other_utterances_are_refused(work: Path, tmp_path: Path) -
     path.write_text("somebody,en\n")
     with pytest.raises(UsageError, match="none of the decoded"):
         select(work, Wish(), languages=path)
+
+
+def test_a_language_that_looks_like_a_formula_is_drawn_as_it_is(tmp_path: Path) -> None:
+    scores = {f"v/{i}": float(i) for i in range(4)}
+    languages = dict(zip(scores, ("$\\frac{$", "$", "a$b$c", "\x1b[2J"), strict=True))
+    histogram_figure(tmp_path / "h.png", scores, 1.5, languages, name="a_score")
+    assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")

@@ -17,7 +17,7 @@ from featurize.shards import ShardReader
 from pipelines.exchange.import_npz import NpzSource, find_npz
 from pipelines.manifest import Utterance
 from pipelines.status import workspace_status
-from pipelines.workspace import Workspace
+from pipelines.workspace import Workspace, create
 
 WIDTH = 6
 
@@ -238,3 +238,17 @@ def test_looking_reads_no_array(work: Path, folder: Path) -> None:
     found, n_unused = find_npz(folder, Workspace(work), "audio", 0.01, seen.append)
     assert (found.width, n_unused, sum(seen)) == (WIDTH, 0, 12)
     assert found.config["hop_s"] == 0.01 and found.config["imported_from"] == "npz"
+
+
+def test_an_id_longer_than_a_file_name_costs_one_utterance(tmp_path: Path) -> None:
+    ids = ["a", "x" * 300]
+    utterances = [Utterance(i, "s", "a.wav", None, text="hi") for i in ids]
+    cut = {"shard_size": 4, "seed": 0, "settings": {}}
+    create(tmp_path / "w", "mosei", tmp_path, utterances, [], **cut)
+    (tmp_path / "npz").mkdir()
+    np.savez(tmp_path / "npz/a.npz", features=np.ones((3, 2)))
+    folder, workspace = tmp_path / "npz", Workspace(tmp_path / "w")
+    found, n_unused = find_npz(folder, workspace, "video", None, lambda _: None)
+    assert (found.width, n_unused) == (2, 0)
+    with found.source.opened() as read, pytest.raises(CorpusError, match="npz"):
+        read(utterances[1])

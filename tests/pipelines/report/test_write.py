@@ -348,3 +348,21 @@ def test_random_vgg_weights_are_said_first_with_their_seed():
     said = caveats([], [real, random], [])
     assert any("random (random:7)" in line for line in said)
     assert not any("random (" in line for line in caveats([], [real], []))
+
+
+def test_ids_words_and_speakers_from_shards_are_escaped_in_the_page(tmp_path):
+    from pipelines.report_drawing import Picture
+    from pipelines.report_page import Findings, render
+    from pipelines.report_text import Source
+    from pipelines.report_worst import Mistake, WorstSegment
+
+    mistake = Mistake("happy", True, 0.1, 0.5)
+    found = Findings(
+        maps=[Picture(EVIL, ("<svg></svg>",), key=(EVIL,), marks=("o",))],
+        worst=(EVIL, [WorstSegment(EVIL, (mistake,), (EVIL,), words=EVIL)]),
+        sources=[Source(tmp_path, {"text": {EVIL: EVIL}})],
+        said=[EVIL],
+    )
+    text = render([], [], found)
+    assert EVIL not in text and text.count("&lt;script&gt;") >= 7
+    assert not {tag for tag, _ in _Page(text).tags} & {"script", "img"}

@@ -62,3 +62,12 @@ def test_a_list_is_read(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="not a readable list"):
         read_published(path)
+
+
+def test_a_small_archive_of_a_huge_list_is_refused(tmp_path: Path, monkeypatch) -> None:
+    from pipelines.selection import published
+
+    monkeypatch.setattr(published, "MAX_BYTES", 1000)
+    (tmp_path / "l.gz").write_bytes(gzip.compress(b"a/b\n" * 1000))
+    with pytest.raises(UsageError, match="more than 1000 bytes"):
+        read_published(tmp_path / "l.gz")
