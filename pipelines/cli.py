@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from featurize.errors import TrimodalError, UsageError
+from featurize.printable import printable
 from pipelines import (
     __version__,
     cli_compare,
@@ -30,7 +31,6 @@ from pipelines.options import (
     settings_options,
     stage_options,
 )
-from pipelines.screen import printable
 
 
 class _Failure(click.ClickException):
