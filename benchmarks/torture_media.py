@@ -31,8 +31,8 @@ PLACES = [folder / "shared" / "data" for folder in Path(__file__).resolve().pare
 OWN_BYTES = 2 << 30  # of a worker without any file: PyTorch, VGG-16, the decoder
 LIMIT_S = 3 * 3600.0  # of a stage, which would hang
 QUICK_N, FACES_N = 110, 300
-FPS = ["--fps", "0.1"]  # a picture of each good file; of those whose clock lies a hundred
-STAGE_OPTIONS = ["--preset", "demo", "--max-reject-share", "1"]
+FPS = ["--fps", "0.01"]  # a picture of each file; of those whose clock lies a few more
+PRESET = ["--preset", "demo"]
 
 
 class Trap:
@@ -72,8 +72,9 @@ class Torture:
         self.runs: dict[str, Run] = {}
 
     def stage(self, name: str, *words: str | Path, jobs: bool = True) -> None:
-        options = [*STAGE_OPTIONS, "--jobs", str(self.jobs)] if jobs else []
-        run = watched([*map(str, words), *options], limit_s=LIMIT_S, look=self.trap.look)
+        options = ["--max-reject-share", "1", "--jobs", str(self.jobs)] if jobs else []
+        command = [*map(str, words), *PRESET, *options]
+        run = watched(command, limit_s=LIMIT_S, look=self.trap.look)
         self.runs[name] = run
         bound = OWN_BYTES + LARGEST_BYTES
         print(f"{name}: exit {run.exit_code}, {run.seconds:.0f} s, {_memory_of(run)}", flush=True)

@@ -4,6 +4,8 @@ Each message is one line that says what is wrong and what to do next. The comman
 it without a traceback and exits with the class's ``exit_code``.
 """
 
+from featurize.printable import printable
+
 LONGEST_MESSAGE = 2000  # characters
 
 
@@ -76,8 +78,7 @@ class LockedError(TrimodalError):
 
 def one_line(text: str) -> str:
     """What cannot be printed is escaped, and what is too long loses its middle."""
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    text = printable(text)
     if len(text) <= LONGEST_MESSAGE:
         return text
     half = LONGEST_MESSAGE // 2 - 20

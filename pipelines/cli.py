@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from featurize.errors import TrimodalError, UsageError
+from featurize.printable import printable
 from pipelines import (
     __version__,
     cli_compare,
@@ -30,7 +31,6 @@ from pipelines.options import (
     settings_options,
     stage_options,
 )
-from pipelines.screen import printable
 
 
 class _Failure(click.ClickException):
@@ -276,7 +276,7 @@ def report(out: Path, runs: tuple[Path, ...]) -> None:
     Example: trimodal report report runs/pretrained runs/late-fusion runs/scratch runs/embeddings
     """
     from pipelines.compare import compare
-    from pipelines.report import write_report
+    from pipelines.report.write import write_report
     from pipelines.status import workspace_status
 
     def differences_of(ours: Path, theirs: Path) -> Any:

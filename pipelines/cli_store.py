@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from featurize.errors import ShardError
+from featurize.printable import printable
 from pipelines import launch
 from pipelines.options import FILE, FOLDER, parallel_options
-from pipelines.screen import printable
 
 
 @click.command()

@@ -84,7 +84,7 @@ def _make(recording: Piece | Command, base: Path, out: Path) -> None:
 
 def _copy(path: Path, offset: int, out: Path) -> None:
     """The WAV at ``offset`` of an archive: as long as its RIFF header says."""
-    from featurize.media import RIFF_SIZE_UNKNOWN
+    from featurize.media.container import RIFF_SIZE_UNKNOWN
 
     if not path.is_file():
         raise CorpusError("no such file")

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from featurize.errors import UsageError
+from featurize.printable import printable
 from pipelines.options import StageOptions
 from pipelines.ranks import find_rank
-from pipelines.screen import printable
 
 
 def write_manifest(

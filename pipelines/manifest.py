@@ -17,6 +17,7 @@ import xxhash
 from featurize.atomic import write_bytes
 from featurize.errors import CorpusError, ShardError, TrainError, UsageError
 from featurize.plain_json import parse_json
+from pipelines.table_rows import check_header, check_rows, wrong_of_utterance
 
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False)
 FORMAT = "trimodal-jsonl"
@@ -57,6 +58,8 @@ class Utterance:
             utterance = cls(**row)
         except TypeError as error:
             raise CorpusError(f"manifest row {str(row)[:80]}: {error}") from None
+        if wrong := wrong_of_utterance(row):
+            raise CorpusError(f"manifest row {str(row)[:80]}: no proper {wrong}")
         check_id(utterance.id)
         labels = None if utterance.labels is None else tuple(utterance.labels)
         return cls(**{**asdict(utterance), "labels": labels})
@@ -212,6 +215,8 @@ def _damaged(path: Path) -> ShardError:
 
 
 def _table(header: dict[str, Any], rows: list[dict[str, Any]]) -> Table:
+    check_header(header)
+    check_rows(header["stage"], rows)
     return Table(
         stage=header["stage"],
         config=header["config"],

@@ -3,21 +3,9 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from featurize.printable import printable
+
 PIPED_COLUMNS = 160
-
-
-def printable(text: str) -> str:
-    r"""One line as it can be shown: what steers a terminal is spelt out.
-
-    Escape sequences would let a name or a reason move the cursor, change the window's title or hide
-    what stands before it; marks of direction would turn the text around.
-
-    >>> printable("name\x1b[2J\n")
-    'name\\x1b[2J\\n'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _spelt(c) for c in text)
 
 
 def printable_lines(text: str) -> str:
@@ -53,7 +41,3 @@ def print_table(
     for row in rows:  # as Text: square brackets are square brackets, not markup
         table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(table)
-
-
-def _spelt(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

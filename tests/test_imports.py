@@ -8,9 +8,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = {
     "prepare_voxceleb2", "prepare_mosei", "prepare_kaldi", "decode", "select", "extract",
-    "pretrain", "finetune", "embed", "evaluate", "compare", "report", "exchange.export_webdataset",
-    "exchange.export_lhotse", "exchange.export_mmsa", "exchange.export_kaldi",
-    "exchange.import_csd", "exchange.import_npz",
+    "pretrain", "finetune", "embed", "evaluate", "compare", "report.write",
+    "exchange.export_webdataset", "exchange.export_lhotse", "exchange.export_mmsa",
+    "exchange.export_kaldi", "exchange.import_csd", "exchange.import_npz",
 }  # fmt: skip
 PARTS_OF_THE_COMMAND_LINE = {
     "pipelines.cli_compare",

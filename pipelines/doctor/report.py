@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from featurize.printable import printable
 from pipelines.doctor.finding import Finding
 from pipelines.doctor.machine import Group
-from pipelines.screen import printable
 
 MARKS = {"ok": ("\u2713", "green"), "note": ("\u00b7", "dim"), "warning": ("!", "yellow"),
          "problem": ("\u2717", "bold red")}  # fmt: skip

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from featurize.printable import printable
 from pipelines.inspect.utterance import LABELS
-from pipelines.screen import new_console, printable
+from pipelines.screen import new_console
 from pipelines.verify.report import byte_size
 
 N_IDS_SHOWN = 5

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from featurize.atomic import atomic_path
-from pipelines.screen import printable
+from featurize.printable import printable
 
 FEWEST_BINS, MOST_BINS = 24, 80
 N_LANGUAGES_SHOWN = 6

@@ -9,9 +9,9 @@ from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from featurize.printable import printable
 from featurize.shards import TARGET_COLUMNS, TARGET_FIELDS, ShardWriter
 from pipelines.manifest import Reject, Utterance, fingerprint
-from pipelines.screen import printable
 from pipelines.workspace import Workspace, create
 
 Trimodal = Callable[..., Result]

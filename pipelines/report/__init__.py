@@ -1,0 +1,1 @@
+"""The report: tables, curves, maps and the page that holds them."""
