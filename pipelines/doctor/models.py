@@ -84,7 +84,7 @@ def vosk_findings(environment: Mapping[str, str] = os.environ) -> Iterator[Findi
 
 
 def _vectors(folder: Path, note: Path, what: str) -> Finding:
-    mends = f"rm {shlex.quote(str(folder))}/{note.stem}.*   # extract text reads them in again"
+    mends = f"rm {shlex.quote(str(folder / note.stem))}.*   # extract text reads them in again"
     try:
         facts = parse_json(note.read_text(encoding="utf-8"))
         source, files = str(facts["source"]), dict(facts["files"])

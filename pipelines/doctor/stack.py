@@ -1,6 +1,7 @@
 """What the stages stand on: FFmpeg, HDF5, libvosk, and Kaldi where it is wanted."""
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 
 from featurize.errors import TrimodalError
@@ -42,4 +43,6 @@ def kaldi_findings(environment: Mapping[str, str] = os.environ) -> Iterator[Find
         found = [programs.program(name) for name in (*PROGRAMS, "lattice-best-path")]
         yield ok("Kaldi", f"{kaldi_version(found[0])} at {named}")
     except TrimodalError as error:
-        yield Finding("Kaldi", "problem", str(error), f"make -C {named}/src -j depend all")
+        yield Finding(
+            "Kaldi", "problem", str(error), f"make -C {shlex.quote(named)}/src -j depend all"
+        )

@@ -199,7 +199,7 @@ def test_the_digest_of_a_weights_file_is_checked(tmp_path: Path, extractor) -> N
 def test_unfit_weights_files_are_model_errors(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self):
-            return print, ("executed",)
+            return Path.touch, (tmp_path / "executed",)
 
     contents = {
         "small.pth": {"features.0.weight": torch.zeros(2, 2)},
@@ -209,13 +209,15 @@ def test_unfit_weights_files_are_model_errors(tmp_path: Path) -> None:
     for name, content in contents.items():
         torch.save(content, tmp_path / name)
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    torch.save({"features.0.weight": Evil()}, tmp_path / "evil_archive.pth")
     (tmp_path / "text.pth").write_text("no weights")
     (tmp_path / "empty.pth").touch()
-    names = [*contents, "evil.pth", "text.pth", "empty.pth", "absent.pth"]
+    names = [*contents, "evil.pth", "evil_archive.pth", "text.pth", "empty.pth", "absent.pth"]
     for name in names:
         with pytest.raises(ModelError, match=name) as caught:
             Vgg16(VggConfig(weights=str(tmp_path / name)))
         assert "\n" not in str(caught.value)
+    assert not (tmp_path / "executed").exists()
 
 
 def test_weights_with_nan_are_refused(monkeypatch, reference) -> None:

@@ -225,3 +225,26 @@ def test_the_command_prints_it_and_fails(doctor: Callable, work: Path, tmp_path:
         capture_output=True, text=True, env={**os.environ}, check=False,
     )  # fmt: skip
     assert missing.returncode == 2 and "trimodal prepare" in missing.stderr
+
+
+@pytest.mark.parametrize("name", ["$(touch pwned).mp4", "a; touch pwned.mp4", "`touch pwned`", "'"])
+def test_commands_to_type_do_not_run_what_a_name_holds(tmp_path: Path, name: str) -> None:
+    """They are made to be pasted into a shell."""
+    from pipelines.manifest import Utterance
+    from pipelines.workspace import create
+
+    utterances = [Utterance("a/b", "s", name, name, end_s=1.0, text="hi")]
+    root = tmp_path / f"corpus {name.replace('/', '')}"
+    root.mkdir()
+    cut = {"shard_size": 4, "seed": 0, "settings": {}}
+    create(tmp_path / "w", "mosei", root, utterances, [], **cut)
+    (tmp_path / "here").mkdir()
+    commands = [one.mends for one in findings(tmp_path / "w") if one.mends]
+    assert any(shlex.split(command, comments=True)[-1].endswith(name) for command in commands)
+    for command in commands:
+        if command.startswith("ls "):
+            subprocess.run(command, shell=True, cwd=tmp_path / "here", capture_output=True)
+        else:
+            quiet = f"trimodal() {{ :; }}; mount() {{ :; }}; {command}"
+            subprocess.run(quiet, shell=True, cwd=tmp_path / "here", capture_output=True)
+    assert list((tmp_path / "here").iterdir()) == []
