@@ -16,11 +16,13 @@ LABEL_COLUMNS = 22
 
 def look(groups: Iterable[Group], console: Any | None) -> dict[str, list[Finding]]:
     """Takes all looks; prints each finding to ``console``, a rich one, if there is one."""
+    from rich.text import Text
+
     found: dict[str, list[Finding]] = {}
     for title, checks in groups:
         findings = found.setdefault(title, [])
         if console:
-            console.print(f"\n[bold]{title}[/bold]")
+            console.print(Text(f"\n{printable(title)}", style="bold"))
         for check in checks:
             if console and console.is_terminal:
                 with console.status(f"{check.doing} ...", spinner="line"):  # plain in any locale
