@@ -63,6 +63,7 @@ def held(
     try:
         with suppress(_NoLocksError):
             _lock(descriptor, folder, name, runs, tell)
+        remove_stale(folder)  # what killed commands were writing
         record = _written(folder, name, runs, tell)
         try:
             yield

@@ -11,6 +11,7 @@ from typing import Any
 from model.checkpoint import CURVES
 
 TIMED = {"seconds", "utterances_per_s", "data_wait_share"}  # of a log line: differ from run to run
+CACHE = "scores.cache"  # of select, which goes by its input's times, too
 SHARD_ENDS = (".h5", ".tar", ".jsonl")
 
 
@@ -18,7 +19,8 @@ def final_files(folder: Path) -> Iterator[Path]:
     """All files under names that a user looks at; TensorBoard's curves are not kept whole."""
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_file() and CURVES not in parts and not any(p[0] == "." for p in parts):
+        is_final = not any(p[0] == "." for p in parts) and parts[-1] != CACHE
+        if path.is_file() and is_final and CURVES not in parts:
             yield path
 
 

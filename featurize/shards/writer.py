@@ -246,7 +246,7 @@ def _checked(path: Path) -> Iterator[None]:
         with ShardReader(path) as shard:
             damaged = next(shard.damaged(), None)
     except ShardError as error:
-        damaged = error
+        damaged = str(error)
     if damaged is not None:
         raise OSError(errno.EIO, f"written, and read back otherwise ({damaged})", str(path))
 
