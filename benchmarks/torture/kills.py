@@ -7,7 +7,7 @@ from benchmarks.torture.bench import LONGEST_S, Bench, Tally
 from benchmarks.torture.files import shards
 
 IN_A_ROW = 6  # kills until a run is let go on to its end
-FRESH_SHARE = 0.05  # of the attempts start a new interpreter, with two jobs
+FRESH_SHARE = 0.02  # of the attempts start a new interpreter, with two jobs
 TARGETS = ("process", "process", "process", "group", "group", "group", "worker")
 
 

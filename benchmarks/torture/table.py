@@ -54,7 +54,7 @@ survived/tried.
 At random moments between taking the lock and a little past the usual end. A killed run is started
 again, killed again, up to six times, then let go on to its end and compared. *In work*: the stage
 held its lock at that moment. *Worker*: SIGKILL to one of its workers, after which the command
-itself has to end well. One attempt in twenty is a new interpreter with two jobs; the others are
+itself has to end well. One attempt in fifty is a new interpreter with two jobs; the others are
 forked with their imports done, so that kills fall into work.
 """
 
