@@ -1,11 +1,12 @@
 """Faults other than kills: no room, no permission, a worker that hangs, another clock, a rival."""
 
+import itertools
 import os
 import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,16 +18,16 @@ EPOCHS = (86_400, 2_147_483_648 + 86_400)  # 1970-01-02; 2038-01-20, past 31 bit
 Fault = Callable[[Bench], tuple[list[str], int]]
 
 
-def tried(bench: Bench, fault: Fault, n: int, until_s: float) -> Tally:
-    """``n`` times the fault on a new start, then the same command to the end."""
-    tally = Tally()
-    for _ in range(n):
-        if time.monotonic() > until_s:
+def tried(bench: Bench, chosen: Mapping[str, Fault], n: int, until_s: float) -> dict[str, Tally]:
+    """Each fault in turn, up to ``n`` times and at least once, on a start with nothing."""
+    tallies = {name: Tally() for name in chosen}
+    for round_number, (name, fault) in itertools.product(range(n), chosen.items()):
+        if round_number and time.monotonic() > until_s:
             break
         bench.reset()
         problems, n_bytes = fault(bench)
-        tally.add(problems, n_bytes, in_work=True)
-    return tally
+        tallies[name].add(problems, n_bytes, in_work=True)
+    return tallies
 
 
 def file_size_limit(bench: Bench) -> tuple[list[str], int]:
