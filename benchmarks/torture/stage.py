@@ -13,7 +13,6 @@ from benchmarks.torture.cases import BY_NAME, Places
 from benchmarks.torture.child import warm_up
 from benchmarks.torture.kills import kills
 
-
 KILLS_SHARE = 0.65  # of the time
 
 
