@@ -44,7 +44,7 @@ def main(words: list[str]) -> int:
                 found[name] = {"failed": str(end)}
             print("\n".join(lines_of(name, found[name])), flush=True)
             (folder / f"{name}.json").write_text(json.dumps(found[name], indent=1))
-    text = markdown({name: found[name] for name in options.stages}, sys.argv[1:])
+    text = markdown({name: found[name] for name in options.stages}, _told(options))
     print(text)
     if options.write:
         WRITTEN.write_text(text, encoding="utf-8")
@@ -76,6 +76,13 @@ def _options(words: list[str]) -> argparse.Namespace:
     if unknown := set(options.stages) - BY_NAME.keys():
         parser.error(f"no such stage: {', '.join(unknown)}; there are {', '.join(BY_NAME)}")
     return options
+
+
+def _told(options: argparse.Namespace) -> list[str]:
+    """The command line to have the same again, whatever the folders."""
+    told = {"kills": options.kills, "faults": options.faults, "minutes": options.minutes}
+    told |= {"jobs": options.jobs, "seed": options.seed}
+    return [word for name, value in told.items() for word in (f"--{name}", f"{value:g}")]
 
 
 def _section(module: str, words: list[str]) -> int:
