@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench tdnn clean
+.PHONY: demo test check bench torture tdnn clean
 
 demo: .venv/installed  ## make two small corpora, run every stage, write build/demo/report/index.html
 	$(BIN)/trimodal demo build/demo
@@ -18,6 +18,9 @@ check: .venv/installed  ## formatting, lint, types and shell scripts
 
 bench: .venv/installed  ## what is measured, see benchmarks/README.md
 	$(BIN)/python -m benchmarks
+
+torture: .venv/installed  ## kill, starve and lock out every stage, see benchmarks/torture.md
+	$(BIN)/python -m benchmarks.torture
 
 tdnn: .venv/installed  ## train the demo's acoustic model again
 	$(BIN)/python -m kaldi_recipes.demo_tdnn.train pipelines/demo/tdnn

@@ -41,7 +41,7 @@ def atomic_path(path: Path, suffix: str = "") -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Writes ``content`` to ``path`` in one atomic step."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)

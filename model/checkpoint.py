@@ -8,6 +8,7 @@ weights are safetensors.
 """
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Mapping
@@ -16,10 +17,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 
-from featurize.atomic import atomic_path, remove_stale, write_text
+from featurize.atomic import remove_stale, write_bytes, write_text
 from featurize.errors import ModelError, StaleError, TrainError
 from featurize.plain_json import parse_json
 
@@ -87,8 +89,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def save_weights(path: Path, model: nn.Module) -> None:
     """Writes the model's parameters and buffers as safetensors, in one atomic step."""
     state = {k: tensor.detach().cpu().contiguous() for k, tensor in model.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(state, temporary)
+    write_bytes(path, to_bytes(state))
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -102,9 +103,14 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Writes tensors, numbers, strings, lists and dicts of them, in one atomic step."""
-    with atomic_path(path) as temporary:
-        torch.save(dict(state), temporary)
+    """Writes tensors, numbers, strings, lists and dicts of them, in one atomic step.
+
+    By way of memory: on a full disk torch.save says "unexpected pos 640 vs 598", and what is
+    written by name has that name in it, here a temporary one.
+    """
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    write_bytes(path, content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from featurize.errors import StaleError, TrainError
 from model.config import MODALITIES, ModelConfig
 from pipelines.embed_work import Job
 from pipelines.embedded import DESCRIPTION, Embedded, Source, refuse_other_folder
-from pipelines.manifest import deciding, fingerprint
+from pipelines.manifest import deciding, fingerprint, read_object
 from pipelines.runner import Unit, made_with
 from pipelines.workspace import EMBEDDINGS, Workspace, remove_orphans
 
@@ -129,7 +129,8 @@ def _describe(work: Path, run: Path, out: Path, config: Mapping[str, Any], redo:
 
 
 def _refuse_other_settings(out: Path, config: Mapping[str, Any]) -> None:
-    before = deciding(Embedded(out).description["config"])
+    # Not by way of ``Embedded``: a kill may have come between the description and the manifest.
+    before = deciding(read_object(out / DESCRIPTION)["config"])
     now = deciding(json.loads(json.dumps(config)))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):

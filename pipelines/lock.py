@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,14 @@ def held(
     runs = _ALL if shards is None else _runs(shards)
     descriptor = _opened(folder / FOLDER / name)
     if descriptor is None:
+        if os.access(folder, os.W_OK, effective_ids=True):
+            tell(f"{folder / FOLDER / name} may not be written to: no lock is held on {folder}")
         yield
         return
     try:
         with suppress(_NoLocksError):
             _lock(descriptor, folder, name, runs, tell)
+        remove_stale(folder)  # what killed commands were writing
         record = _written(folder, name, runs, tell)
         try:
             yield
@@ -126,25 +130,21 @@ def _refusal(folder: Path, name: str, runs: list[list[int]]) -> str:
         if shard is not None and not (record["host"] == _HOST and not is_running(record["pid"])):
             end = f"kill {record['pid']}"
             end = end if record["host"] == _HOST else f"ssh {record['host']} {end}"
-            what = name if record["shards"] == _ALL else f"shard {shard} of {name}"
-            return (
-                f"{folder}: {what} is being made by {_holder(record)}; wait for it, or end it "
-                f"({end})"
-            )
-    return f"{folder}: {name} is being made by another process; wait for it, or end it"
+            is_whole = record["shards"] == _ALL
+            what = f"{folder} ({name})" if is_whole else f"{folder}: shard {shard} of {name}"
+            return f"{what} is being made by {_holder(record)}; wait for it, or end it ({end})"
+    return f"{folder} ({name}) is being made by another process; wait for it, or end it"
 
 
 def _holder(record: Record) -> str:
     command = record["command"]
     command = command if len(command) <= 200 else command[:197] + "..."
-    return (
-        f"process {record['pid']} on {record['host']} (`{command}`, since {record['since']})"
-    )  # fmt: skip
+    return f"process {record['pid']} on {record['host']} (`{command}`, since {record['since']})"
 
 
 def _records(folder: Path, name: str) -> Iterator[tuple[Path, Record]]:
     """Those that can be read; anybody may have left something there."""
-    for path in sorted((folder / FOLDER).glob(f"{name}.*-*.json")):
+    for path in sorted((folder / FOLDER).glob(f"{escape(name)}.*-*.json")):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             found = json.loads(path.read_text(encoding="utf-8"))
             runs = [[int(first), int(stop)] for first, stop in found["shards"]]

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurize.atomic import atomic_path, write_text
+from featurize.atomic import write_bytes, write_text
 from featurize.errors import ShardError, TrimodalError
 from featurize.plain_json import parse_json
 from pipelines import __version__
@@ -76,7 +76,7 @@ def finish_run(run: Path) -> None:
 
 def _describe_weights(path: Path, config: Mapping[str, Any], done: Mapping[str, Any]) -> None:
     """Writes the weights anew with metadata that says what they are."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from model.checkpoint import load_weights
 
@@ -93,8 +93,7 @@ def _describe_weights(path: Path, config: Mapping[str, Any], done: Mapping[str, 
         "versions": _versions(),
     }
     weights = load_weights(path)
-    with atomic_path(path) as temporary:
-        save_file(weights, temporary, {METADATA: json.dumps(told, sort_keys=True)})
+    write_bytes(path, save(weights, {METADATA: json.dumps(told, sort_keys=True)}))
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

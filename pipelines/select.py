@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from featurize.atomic import write_text
+from featurize.atomic import remove_stale, write_text
 from featurize.errors import UsageError
 from pipelines.decoding.scores import OF_WORDS, PER_FRAME, PER_SPEECH_FRAME
 from pipelines.manifest import Table, fingerprint, read_header, write_table
@@ -80,6 +80,7 @@ def select(
     """
     workspace = Workspace(work)
     folder = workspace.selected_path.parent
+    remove_stale(folder)
     decoded = read_scores(workspace, folder / "scores.cache", progress)
     known = None if languages is None else _known(languages, decoded)
     name, scores, calibration, threshold = _scores(wish, decoded)

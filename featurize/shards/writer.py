@@ -1,9 +1,10 @@
 """Writing a shard, row by row, in bounded memory."""
 
+import errno
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,11 +16,11 @@ from featurize.atomic import atomic_path
 from featurize.errors import ShardError
 from featurize.shards.compression import COMPRESSED_CHUNK_BYTES, create_options
 from featurize.shards.encodings import Stored, encode, is_scaled, n_not_finite, stored_dtype
+from featurize.shards.hdf5_file import written_whole
 from featurize.shards.layout import (
     CHUNK_BYTES,
     FORMAT,
     HEADER,
-    LIBVER,
     MAX_HEADER_BYTES,
     MAX_STRETCHES,
     MAX_TEXT_BYTES,
@@ -38,10 +39,10 @@ from featurize.shards.layout import (
     table_dtype,
     to_json,
 )
+from featurize.shards.reader import ShardReader
 from featurize.shards.rows import Stretches, find_stretches
 
 WRITE_OUT_BYTES = 4 * CHUNK_BYTES
-METADATA_BLOCK_BYTES = 8 * 1024  # HDF5 keeps its own records in such blocks, off the chunks
 
 
 class ShardWriter:
@@ -100,14 +101,8 @@ class ShardWriter:
     def __enter__(self) -> "ShardWriter":
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self._path))
-            file = h5py.File(
-                temporary,
-                "w",
-                libver=LIBVER,
-                locking="best-effort",
-                meta_block_size=METADATA_BLOCK_BYTES,
-            )
-            self._file = stack.enter_context(file)
+            stack.enter_context(_checked(temporary))
+            self._file = stack.enter_context(written_whole(temporary))
             out = _WriteOut(self._file)
             self._rows = {
                 name: _RowBuffer(self._file, name, row_shape, dtype, self._options, out)
@@ -238,6 +233,22 @@ class ShardWriter:
     def _width(self, place: int) -> str:
         """dtype of a text in the table, as wide as the longest."""
         return f"|S{max((len(row[place]) for row in self._table), default=1) or 1}"
+
+
+@contextmanager
+def _checked(path: Path) -> Iterator[None]:
+    """On a clean exit reads the file back, before it gets its name: a disk may forget to fail.
+
+    Raises OSError when it is not what was written.
+    """
+    yield
+    try:
+        with ShardReader(path) as shard:
+            damaged = next(shard.damaged(), None)
+    except ShardError as error:
+        damaged = str(error)
+    if damaged is not None:
+        raise OSError(errno.EIO, f"written, and read back otherwise ({damaged})", str(path))
 
 
 class _WriteOut:

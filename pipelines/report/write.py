@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from featurize.atomic import write_text
+from featurize.atomic import remove_stale, write_text
 from featurize.errors import TrimodalError, UsageError
 from pipelines.report.drawing import Picture
 from pipelines.report.further_tables import further_tables
@@ -55,6 +55,7 @@ def write_report(
         raise UsageError("no runs given; name the folders that pretrain and finetune wrote")
     found = [read_run(path) for path in runs]
     emotional, sentimental = _by_task(found)
+    remove_stale(out / "cache")
     made = [*tables(emotional), *further_tables(emotional, sentimental)]
     findings = _findings(found, status_of, differences_of, out / "cache")
     said = findings.said[: 2 if is_toy(findings.sources, findings.statuses) else 0]

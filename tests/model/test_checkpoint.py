@@ -1,7 +1,9 @@
 """What a run leaves on disk, and what it refuses to read."""
 
+import errno
 import os
 import pickle
+import resource
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,39 @@ def test_a_cut_checkpoint_is_a_clear_error(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1500])
     with pytest.raises(TrainError, match="not a checkpoint"):
         checkpoint.load_checkpoint(path)
+
+
+def test_the_same_state_gives_the_same_bytes_wherever_it_is_written(tmp_path: Path) -> None:
+    state = {"model": {"a": torch.arange(9.0)}, "lines": [{"epoch": 1}], "best": None}
+    for name in ("one", "other"):
+        checkpoint.save_checkpoint(tmp_path / name / checkpoint.CHECKPOINT, state)
+    one, other = (tmp_path / name / checkpoint.CHECKPOINT for name in ("one", "other"))
+    assert one.read_bytes() == other.read_bytes()
+    assert torch.equal(checkpoint.load_checkpoint(one)["model"]["a"], state["model"]["a"])
+
+
+def test_on_a_full_disk_the_reason_is_told_and_the_last_checkpoint_stays(tmp_path: Path) -> None:
+    """At every size, and in a process of its own, as the limit holds for all that it writes."""
+    model = nn.Linear(30, 30)
+    small, large = {"a": 1}, {"model": model.state_dict()}
+    for limit in range(0, 5000, 500):
+        path = tmp_path / str(limit) / checkpoint.CHECKPOINT
+        checkpoint.save_checkpoint(path, small)
+        child = os.fork()
+        if child == 0:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            errors = []
+            for write in (checkpoint.save_weights, checkpoint.save_checkpoint):
+                what = large if write is checkpoint.save_checkpoint else model
+                try:
+                    write(path, what)  # type: ignore[operator]
+                except OSError as error:
+                    errors.append(error.errno)
+                except BaseException:
+                    os._exit(3)
+            os._exit(0 if errors == [errno.EFBIG, errno.EFBIG] else 4)
+        is_large = limit < 4000  # the weights alone have 3,720 bytes
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 or not is_large
+        assert [p.name for p in path.parent.iterdir()] == [checkpoint.CHECKPOINT]
+        if is_large:
+            assert checkpoint.load_checkpoint(path) == small

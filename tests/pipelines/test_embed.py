@@ -188,6 +188,15 @@ def test_killed_and_started_again_the_shards_are_the_same(
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
+def test_a_kill_before_the_manifest_is_there_is_no_obstacle(
+    trimodal, exchanged, run: Path, tmp_path: Path
+) -> None:
+    wanted = run_and_read(trimodal, exchanged.work, run, tmp_path / "whole")
+    (tmp_path / "begun").mkdir()
+    shutil.copy(tmp_path / "whole" / "embed.json", tmp_path / "begun")
+    assert run_and_read(trimodal, exchanged.work, run, tmp_path / "begun") == wanted
+
+
 def test_status_verify_and_inspect_read_it(
     trimodal, make_exchanged, run: Path, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_the_other_process_is_named_and_nothing_else_is_kept_out(
 def test_a_folder_held_whole(hold: Hold, tmp_path: Path) -> None:
     hold(tmp_path, "report")
     for shards in (None, [0], [123_456_789]):
-        with pytest.raises(LockedError, match=r": report is being made by process \d+ on"):
+        with pytest.raises(LockedError, match=r" \(report\) is being made by process \d+ on"):
             told(tmp_path, "report", shards)
 
 
@@ -112,7 +113,7 @@ def test_a_damaged_record_is_nobody(hold: Hold, tmp_path: Path, text: str) -> No
     hold(tmp_path, "audio", 3)
     (path,) = records(tmp_path)
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(LockedError, match="audio is being made by another process"):
+    with pytest.raises(LockedError, match=r"\(audio\) is being made by another process"):
         told(tmp_path, "audio", [3])
 
 
@@ -129,23 +130,32 @@ def test_a_file_system_without_locks_is_told_and_no_obstacle(
     assert "cannot lock (Function not implemented)" in text
 
 
-def test_where_nothing_can_be_written_nothing_is_locked(read_only: Path) -> None:
-    assert told(read_only, "audio", [3]) == []
-    assert not list(read_only.iterdir())
-
-
-@pytest.fixture
-def read_only() -> Iterator[Path]:
-    """An empty folder that may be read and not written to; not as root, who may do anything."""
+@contextmanager
+def as_nobody(mode: int) -> Iterator[Path]:
+    """An empty folder of this mode, used as one who is not root, whom nothing binds."""
     with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o555)
-        is_root = os.geteuid() == 0
-        if is_root:
+        os.chmod(name, 0o755)
+        told(Path(name), "video", [3])
+        os.chmod(name, mode)
+        if is_root := os.geteuid() == 0:
             os.seteuid(NOBODY)
         yield Path(name)
         if is_root:
             os.seteuid(0)
         os.chmod(name, 0o755)
+
+
+def test_where_nothing_can_be_written_nothing_is_locked() -> None:
+    with as_nobody(0o555) as folder:
+        assert told(folder, "audio", [3]) == told(folder, "video", [3]) == []
+        assert [path.name for path in folder.rglob("*")] == [".locks", "video"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the lock of another user")
+def test_a_lock_of_another_user_that_may_not_be_opened_is_told() -> None:
+    with as_nobody(0o777) as folder:
+        (text,) = told(folder, "video", [3])
+    assert "may not be written to: no lock is held" in text
 
 
 @pytest.fixture
@@ -203,7 +213,7 @@ def test_commands_that_make_a_folder_as_a_whole(
     (work / "corpus" / "mp4" / "id1" / "v" / "1.mp4").write_bytes(b"x")
     monkeypatch.setattr(fcntl, "lockf", refuse)
     found = trimodal(*(word.format(work=work, trainable=trainable) for word in words))
-    assert f"{name} is being made by another process" in found.output
+    assert f" ({name}) is being made by another process" in found.output
     assert found.exit_code == LockedError.exit_code
 
 

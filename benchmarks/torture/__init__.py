@@ -1,0 +1,1 @@
+"""What every stage goes through: kills, full disks, lost permissions, hanging workers."""
