@@ -5,6 +5,8 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,11 +102,11 @@ def test_a_mended_file_gives_the_bytes_of_a_run_without_the_fault(
     assert "nothing was run" in listed and UNREADABLE in listed and SILENT in listed
     run(trimodal, "retry", work, "--reason", "CANNOT be opened", "--dry-run")
     assert digests(work, "features/*") == broken
-    still = run(trimodal, "retry", work, "--reason", UNREADABLE).output
+    still = run(trimodal, "retry", work, "--reason", UNREADABLE, "--jobs", 1).output
     assert digests(work, "features/*") == broken, "not mended yet: the same rejects"
     assert re.search(r"Invalid data found when processing input +\d+ +0 +\d+\n", still), still
     video.write_bytes(whole)
-    done = run(trimodal, "retry", work, "--reason", UNREADABLE).output
+    done = run(trimodal, "retry", work, "--reason", UNREADABLE, "--jobs", 1).output
     assert digests(work, "features/*") == digests(never_broken, "features/*")
     n_lost = sum(len(_rejects(work, k)) for k in range(5))
     assert n_lost and SILENT not in done, "rejects of another reason stay"
@@ -123,13 +125,13 @@ def test_a_file_of_another_size_is_prepared_first(
     break_and_extract(trimodal, never_broken, work, tmp_path)
     video.write_bytes(whole)
     before = digests(work, "*/*")
-    refused = trimodal("retry", work, "--reason", UNREADABLE)
+    refused = trimodal("retry", work, "--reason", UNREADABLE, "--jobs", 1)
     assert refused.exit_code == 2 and "changed in size" in refused.output
     assert digests(work, "*/*") == before
     command = re.search(r"`trimodal (.*?)`", refused.output.replace("\n", " "))
     assert command is not None
     run(trimodal, *shlex.split(command.group(1)))
-    run(trimodal, "retry", work, "--reason", UNREADABLE)
+    run(trimodal, "retry", work, "--reason", UNREADABLE, "--jobs", 1)
     assert digests(work, "manifest.jsonl") == digests(never_broken, "manifest.jsonl")
     assert digests(work, "features/*") == digests(never_broken, "features/*")
 
@@ -181,3 +183,31 @@ def test_what_embed_made_is_not_for_retry(trimodal: Trimodal, tmp_path: Path, tr
     (out / "embed.json").write_text(json.dumps({"work": "w", "run": "r", "config": {}}))
     refused = trimodal("retry", out)
     assert refused.exit_code == 2 and f"trimodal embed w r {out} --redo" in refused.output
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from pipelines.lock import held
+
+with held(Path(sys.argv[1]), "audio", [0, 1, 2, 3, 4], tell=print):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_retry_and_its_stage_do_not_make_the_same_shards(
+    trimodal: Trimodal, corpora: Path, tmp_path: Path
+) -> None:
+    work = prepared(trimodal, corpora, "mosei", tmp_path / "work")
+    run(trimodal, "extract", work, "audio", *AUDIO)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(work)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        refused = trimodal("retry", work, "--reason", SILENT, "--jobs", 1)
+        assert refused.exit_code != 0 and str(holder.pid) in refused.output, refused.output
+    finally:
+        holder.communicate()
+    run(trimodal, "retry", work, "--reason", SILENT, "--jobs", 1)
