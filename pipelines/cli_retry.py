@@ -78,7 +78,7 @@ def _run(workspace: Any, found: Any, jobs: int | None) -> None:
     print_outcome(found, still)
     mended = {one.stage for one in found for r in one.rejects if (one.stage, r.id) not in still}
     if later := later_commands(workspace, mended):
-        click.echo("what stands on these words is of before; to bring it up, with your options:")
+        click.echo("what stands on these words is of before; to bring it up:")
         for command in later:
             click.echo(f"  {command}")
 

@@ -5,6 +5,7 @@
     WORK/select/selected.jsonl               ids kept as English
     WORK/features/shard-00042.audio.h5       and .video, .text, .targets
     WORK/rejects.jsonl                       every utterance lost, with stage and reason
+    WORK/sources.json                        where models, vectors and box lists lay
 
 Shard 42 means the same stretch of the manifest in every folder; after selection it holds
 those of them that were kept.

@@ -9,6 +9,7 @@ from featurize.errors import ShardError, UsageError
 from pipelines.doctor.finding import Finding, ok
 from pipelines.embedded import Embedded
 from pipelines.manifest import Table, deciding
+from pipelines.retry.typed import typed_options
 from pipelines.runner import made_with
 from pipelines.sources import recall
 from pipelines.verify.mending import shard_list
@@ -115,7 +116,7 @@ def _is_of_other_words(workspace: Workspace, selection: Table) -> bool:
 
 
 def _command(workspace: Workspace, stage: str, made: list[Table]) -> str:
-    """What makes the shards of a stage; options of the first time are for the user to add."""
+    """What makes the shards of a stage, with the options that can be told from those there are."""
     work = str(workspace.root)
     if isinstance(workspace, Embedded):
         return shlex.join(["trimodal", *workspace.command()])
@@ -123,4 +124,5 @@ def _command(workspace: Workspace, stage: str, made: list[Table]) -> str:
         source = str(made[0].config[IMPORTED_FROM])
         return shlex.join(["trimodal", "import", source, work, "SOURCE", "--modality", stage])
     words = ["decode", work] if stage == "decode" else ["extract", work, stage]
-    return shlex.join(["trimodal", *words])
+    options = typed_options(workspace, stage, made[0].config) if made else []
+    return shlex.join(["trimodal", *words, *options])

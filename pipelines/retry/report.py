@@ -2,14 +2,17 @@
 
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from featurize.errors import ShardError
 from pipelines.manifest import Reject, Table, read_header
 from pipelines.retry.rejected import PREPARE, Rejected, by_reason
+from pipelines.retry.typed import typed_options
 from pipelines.runner import made_with
 from pipelines.screen import print_table
 from pipelines.verify.mending import prepare_words, shard_list
-from pipelines.workspace import Workspace
+from pipelines.workspace import IMPORTED_FROM, Workspace
 
 N_NAMED = 60  # characters of a list of shards
 
@@ -62,10 +65,21 @@ def later_commands(workspace: Workspace, stages: Collection[str]) -> list[str]:
         commands.append(
             ["select", str(workspace.root), *_rule(read_header(workspace.selected_path))]
         )
-    features = workspace.root / "features"
-    made = [m for m in workspace.kinds if any(features.glob(f"shard-*.{m}.h5"))]
-    commands += [["extract", str(workspace.root), modality, "--redo"] for modality in made]
+    for modality in workspace.kinds:
+        made = _first_made(workspace, modality)
+        if made is not None and IMPORTED_FROM not in made.config:
+            options = typed_options(workspace, modality, made.config)
+            commands.append(["extract", str(workspace.root), modality, *options, "--redo"])
     return [shlex.join(["trimodal", *words]) for words in commands]
+
+
+def _first_made(workspace: Workspace, stage: str) -> Table | None:
+    for number in range(workspace.n_shards):
+        with suppress(ShardError):
+            made = made_with(workspace.output_path(number, stage))
+            if made is not None:
+                return made
+    return None
 
 
 def _rule(selected: Table) -> list[str]:
