@@ -33,8 +33,6 @@ from pipelines.manifest import (
 
 MODALITIES = ("audio", "video", "text", "targets")
 EMBEDDINGS = "embeddings"  # what `embed` makes of them
-# What the config of every manifest holds, whichever importer made it.
-MANIFEST_CONFIG = {"corpus": str, "root": str, "shard_size": int, "seed": int}
 IMPORTED_FROM = "imported_from"  # setting of features that were extracted elsewhere
 
 
@@ -59,22 +57,8 @@ class Workspace:
 
     @cached_property
     def manifest(self) -> Table:
-        """The manifest as a table; its config holds corpus, root, shard_size and seed.
-
-        Raises ShardError when it is damaged, or its config is not such a one.
-        """
-        table = read_table(self.manifest_path)
-        wrong = [
-            name
-            for name, kind in MANIFEST_CONFIG.items()
-            if type(table.config.get(name)) is not kind
-        ]
-        if wrong or table.config["shard_size"] < 1:
-            raise ShardError(
-                f"{self.manifest_path}: its {', '.join(wrong) or 'shard_size'} cannot be used; no "
-                "`trimodal prepare` writes such a manifest"
-            )
-        return table
+        """The manifest as a table; its config holds corpus, root, shard_size and seed."""
+        return read_table(self.manifest_path)
 
     @cached_property
     def utterances(self) -> list[Utterance]:

@@ -21,6 +21,8 @@ def gpu_findings(
 ) -> Iterator[Finding]:
     """What PyTorch sees, against what the system has."""
     has_driver = driver_is_there() if has_driver is None else has_driver
+    if "torch" in answers.errors or "numpy" in answers.errors:  # told elsewhere
+        return
     if "gpus" in answers.errors:
         yield Finding(WHAT, "problem", answers.errors["gpus"], "nvidia-smi")
         return
@@ -62,7 +64,7 @@ def _unused(
         yield Finding(WHAT, "warning", seen, "unset CUDA_VISIBLE_DEVICES")
     elif not answers.found["torch"]["cuda"]:
         seen = "a driver is there, but this PyTorch is built for CPUs alone"
-        yield Finding(WHAT, "warning", seen, pip(TRIO, again=True))
+        yield Finding(WHAT, "warning", seen, pip(TRIO, anew=True))
     else:
         reason = answers.found["gpus"]["problem"] or "it does not say why"
         cuda = answers.found["torch"]["cuda"]

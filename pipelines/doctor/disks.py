@@ -27,7 +27,7 @@ IN_A_CONTAINER = {"overlay", "aufs", "fuse.fuse-overlayfs"}
 
 def space_findings(what: str, folder: Path, needed: float = 0.0) -> Iterator[Finding]:
     """Free bytes and inodes where ``folder`` is or would be; ``needed`` bytes are still to come."""
-    there = _existing(folder)
+    there = existing(folder)
     state = os.statvfs(there)
     free = state.f_bavail * state.f_frsize
     total = state.f_blocks * state.f_frsize
@@ -144,7 +144,7 @@ def _inodes(what: str, folder: Path, n_free: int) -> Iterator[Finding]:
         yield Finding(what, level, seen, f"df -i {shlex.quote(str(folder))}   # delete small files")
 
 
-def _existing(folder: Path) -> Path:
+def existing(folder: Path) -> Path:
     """The folder, or the nearest above it that there is."""
     path = folder.absolute()
     while not path.exists() and path != path.parent:

@@ -24,10 +24,9 @@ def limit_findings() -> Iterator[Finding]:
     files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files != resource.RLIM_INFINITY and files < NEEDED_FILES:
         seen = f"{files:,} at once are allowed; training opens up to {NEEDED_FILES:,}"
-        could = hard if hard != resource.RLIM_INFINITY else NEEDED_FILES
-        mends = f"ulimit -n {NEEDED_FILES if could >= NEEDED_FILES else could}"
-        if could < NEEDED_FILES:
-            mends += "   # and have the hard limit raised in /etc/security/limits.conf"
+        mends = f"ulimit -n {NEEDED_FILES}"
+        if hard != resource.RLIM_INFINITY and hard < NEEDED_FILES:  # only root may raise it
+            mends = f"sudo prlimit --pid $$ --nofile={NEEDED_FILES}:{NEEDED_FILES}"
         yield Finding("open files", "problem", seen, mends)
     else:
         yield ok("open files", f"{_limit(files)} at once are allowed")

@@ -1,5 +1,7 @@
 """All that is looked at of a machine, in the order told; what takes longest begins first."""
 
+import os
+import shlex
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -9,6 +11,7 @@ from pipelines.doctor import accelerator, disks, limits, models, packages, stack
 from pipelines.doctor.finding import Check, Finding
 from pipelines.doctor.probe import Answers, Probe
 
+TEMPORARY = "temporary files"
 Group = tuple[str, list[Check]]
 
 
@@ -51,13 +54,17 @@ def machine_checks() -> list[Group]:
             Check("shared memory", limits.shared_memory_findings),
             Check("locale", limits.text_findings),
             Check("clock", limits.clock_findings),
-            Check("temporary files", partial(_folder, "temporary files", _temporary())),
+            Check(TEMPORARY, partial(_folder, TEMPORARY, _temporary())),
             Check("cache", partial(_cache, "cache")),
         ]),
     ]  # fmt: skip
 
 
 def _folder(what: str, folder: Path) -> Iterator[Finding]:
+    named = os.environ.get("TMPDIR")
+    if what == TEMPORARY and named and not Path(named).is_dir():
+        seen = f"TMPDIR={named} is no folder; {folder} is used"
+        yield Finding(what, "warning", seen, f"mkdir -p {shlex.quote(named)}")
     yield from disks.space_findings(what, folder)
     yield from (f for f in disks.writing_findings(what, folder) if f.level != "ok")
 
@@ -65,7 +72,12 @@ def _folder(what: str, folder: Path) -> Iterator[Finding]:
 def _cache(what: str) -> Iterator[Finding]:
     from featurize.glove_cache import cache_folder
 
-    yield from _folder(what, cache_folder())
+    folder = cache_folder()
+    yield from _folder(what, folder)
+    there = disks.existing(folder)
+    if not os.access(there, os.W_OK):
+        seen = f"{folder} cannot be made: {there} is closed to you"
+        yield Finding(what, "problem", seen, "export TRIMODAL_CACHE=/a/folder/of/yours")
 
 
 def _temporary() -> Path:

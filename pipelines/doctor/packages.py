@@ -2,6 +2,7 @@
 
 import platform
 import re
+import resource
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -44,7 +45,10 @@ def python_findings(found: tuple[int, ...] = sys.version_info[:3]) -> Iterator[F
 def trio_findings(answers: Answers) -> Iterator[Finding]:
     """Whether torch, torchvision and torchaudio work, fit each other, and are those tested."""
     if "start" in answers.errors:
-        yield Finding("torch", "problem", answers.errors["start"], pip(TRIO, again=True))
+        yield Finding("torch", "problem", answers.errors["start"], again(TRIO))
+        return
+    if "numpy" in answers.errors:  # no other can be told apart from it
+        yield _broken("numpy", answers.errors["numpy"])
         return
     for name in TRIO:
         if name in answers.errors:
@@ -54,7 +58,7 @@ def trio_findings(answers: Answers) -> Iterator[Finding]:
         return
     text = ", ".join(f"{name} {found}" for name, found in versions.items())
     if unfit := list(_unfit(versions)):
-        mends = pip(TRIO, again=True)
+        mends = again(TRIO)
         yield Finding("torch", "problem", f"{text} do not fit: {'; '.join(unfit)}", mends)
     elif others := _untested(versions):
         seen = f"{text}; tested were {', '.join(others)}"
@@ -93,18 +97,27 @@ def installed(name: str) -> str | None:
         return None
 
 
-def pip(names: Iterable[str], *, again: bool = False) -> str:
+def pip(names: Iterable[str], *, anew: bool = False) -> str:
     """The command that installs these, at the versions tested where those are at hand."""
     words = [sys.executable, "-m", "pip", "install"]
-    words += ["--force-reinstall"] if again else []
+    words += ["--force-reinstall"] if anew else []
     words += ["-c", str(CONSTRAINTS)] if CONSTRAINTS.is_file() else []
     return shlex.join([*words, *names])
 
 
 def _broken(name: str, error: str) -> Finding:
     is_absent = error.startswith("ModuleNotFoundError") and f"'{name}'" in error
-    seen = "not installed" if is_absent else f"cannot be used: {error}"
-    return Finding(name, "problem", seen, pip([name] if is_absent else TRIO, again=not is_absent))
+    if is_absent:
+        return Finding(name, "problem", "not installed", pip([name]))
+    together = [name] if name == "numpy" else TRIO
+    return Finding(name, "problem", f"cannot be used: {error}", again(together))
+
+
+def again(names: Iterable[str]) -> str:
+    """What mends a package that is there and broken; under a limit of memory it may not be."""
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        return "ulimit -v unlimited   # libraries take more than is allowed; then look again"
+    return pip(names, anew=True)
 
 
 def _unfit(versions: dict[str, str]) -> Iterator[str]:

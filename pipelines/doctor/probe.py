@@ -67,9 +67,15 @@ def told(step: str, look: Callable[[], dict[str, Any]]) -> None:
     try:
         print(json.dumps(look()), flush=True)
     except BaseException as error:  # a broken package raises what it likes, SystemExit too
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        text = " ".join(lines[:2]) or "no reason given"
+        text = _reason(error)
         print(json.dumps({"error": f"{type(error).__name__}: {text[:300]}"}), flush=True)
+
+
+def _reason(error: BaseException) -> str:
+    """The telling lines of an error: the first two, or the cause that NumPy puts at its end."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Original error was")]
+    return " ".join(causes[-1:] or lines[:2]) or "no reason given"
 
 
 def _read(printed: str, end: str | None) -> Answers:

@@ -5,6 +5,12 @@ from typing import Any
 from pipelines.doctor.probe import told
 
 
+def _numpy() -> dict[str, Any]:
+    import numpy
+
+    return {"version": numpy.__version__}
+
+
 def _torch() -> dict[str, Any]:
     import torch
 
@@ -51,6 +57,7 @@ def _gpus() -> dict[str, Any]:
 
 if __name__ == "__main__":
     for step, look in (
+        ("numpy", _numpy),  # which torch cannot do without: told once, for itself
         ("torch", _torch),
         ("torchvision", _torchvision),
         ("torchaudio", _torchaudio),

@@ -23,7 +23,7 @@ def look(groups: Iterable[Group], console: Any | None) -> dict[str, list[Finding
             console.print(f"\n[bold]{title}[/bold]")
         for check in checks:
             if console and console.is_terminal:
-                with console.status(f"{check.doing} ..."):
+                with console.status(f"{check.doing} ...", spinner="line"):  # plain in any locale
                     new = list(check.findings())
             else:
                 new = list(check.findings())
@@ -41,9 +41,9 @@ def show(finding: Finding, console: Any | None) -> None:
         return
     can_print = (console.encoding or "").lower().startswith("utf")
     mark, style = MARKS[finding.level]
-    line = Text(f"  {mark if can_print else PLAIN[finding.level]} ", style=style)
-    line.append(f"{printable(finding.what):<{LABEL_COLUMNS}} ", style="")
-    line.append(printable(finding.seen), style="" if finding.level != "note" else "dim")
+    line = Text("  ").append(mark if can_print else PLAIN[finding.level], style=style)
+    line.append(f" {printable(finding.what):<{LABEL_COLUMNS}} ")
+    line.append(printable(finding.seen), style="dim" if finding.level == "note" else "")
     console.print(line, soft_wrap=True)
     if finding.mends and finding.level != "ok":
         text = Text(f"      $ {printable(finding.mends)}", style="cyan")

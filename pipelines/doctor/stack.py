@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from featurize.errors import TrimodalError
 from pipelines.doctor.finding import Finding, ok
-from pipelines.doctor.packages import pip
+from pipelines.doctor.packages import again
 from pipelines.doctor.probe import Answers
 
 # step of the probe -> what it is called, what it does, the package that carries it
@@ -23,7 +23,7 @@ def stack_findings(answers: Answers) -> Iterator[Finding]:
         if step in answers.found:
             yield ok(what, does.format(**answers.found[step]))
         elif error := answers.errors.get(step) or answers.errors.get("start"):
-            yield Finding(what, "problem", error, pip([package], again=True))
+            yield Finding(what, "problem", error, again([package]))
         else:
             yield Finding(what, "problem", "not tried: a library before it ended the process")
 

@@ -53,7 +53,7 @@ def doctor() -> Callable[..., tuple[int, dict]]:
         ran = subprocess.run(
             [sys.executable, "-m", "pipelines.cli", "doctor", "--json", *map(str, words)], cwd="/",
             env={**os.environ, "PYTHONPATH": path, **environment}, capture_output=True, text=True,
-            timeout=120,
+            timeout=300,  # a machine may be busy
         )  # fmt: skip
         assert "Traceback" not in ran.stderr, ran.stderr
         return ran.returncode, json.loads(ran.stdout)

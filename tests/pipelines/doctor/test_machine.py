@@ -2,6 +2,8 @@
 
 import configparser
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +74,31 @@ def test_a_broken_torchvision_is_told_by_name(tmp_path: Path, how: str) -> None:
     assert torchvision.level == "problem" and seen in torchvision.seen
     assert torchvision.mends and "torchvision" in torchvision.mends
     assert ("--force-reinstall" in torchvision.mends) == (how != "absent")
+
+
+def test_numpy_is_told_for_itself_and_with_its_cause(tmp_path: Path) -> None:
+    text = "IMPORTANT: PLEASE READ THIS\\n\\nOriginal error was: libblas.so: no such file\\n"
+    folder = fake(tmp_path, numpy=f"raise ImportError('{text}')", torch="import numpy")
+    (found,) = packages.trio_findings(probed("probe_torch", folder))
+    assert found.what == "numpy" and "libblas.so" in found.seen and "READ" not in found.seen
+    assert str(found.mends).endswith(" numpy")
+    assert list(accelerator.gpu_findings(probed("probe_torch", folder), True)) == []
+
+
+def test_a_limit_of_memory_is_not_mended_by_pip() -> None:
+    code = "from pipelines.doctor.packages import again; print(again(['torch']))"
+    words = ["bash", "-c", f'ulimit -v 8000000; "{sys.executable}" -c "{code}"']
+    told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.startswith("ulimit -v unlimited") and "pip" not in told
+    assert packages.again(["torch"]).endswith("torch")
+
+
+def test_a_temporary_folder_that_is_none(tmp_path: Path, monkeypatch) -> None:
+    from pipelines.doctor.machine import TEMPORARY, _folder
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "no"))
+    first, *_ = _folder(TEMPORARY, tmp_path)
+    assert first.level == "warning" and first.mends == f"mkdir -p {tmp_path / 'no'}"
 
 
 def test_a_library_that_hangs_is_given_up(tmp_path: Path) -> None:
@@ -213,7 +240,7 @@ def test_too_few_open_files_and_too_small_ones(look: Callable) -> None:
     assert files["level"] == "problem" and files["mends"] == f"ulimit -n {NEEDED_FILES}"
     assert size["level"] == "problem" and "ulimit -f" in size["seen"]
     files, space = look("limits.limit_findings", before="ulimit -n 64; ulimit -v 4000000")
-    assert "hard limit" in files["mends"] and space["level"] == "warning"
+    assert files["mends"].startswith("sudo prlimit --pid $$") and space["level"] == "warning"
 
 
 def test_names_that_are_not_utf_8(look: Callable) -> None:
