@@ -105,7 +105,7 @@ def _select_all(workspace: Workspace, ids: list[str]) -> None:
 
 
 def test_what_else_opens_media(trimodal: Trimodal, work: Path, tmp_path: Path) -> None:
-    from pipelines.report_frames import middle_frame
+    from pipelines.report.frames import middle_frame
     from pipelines.retry.changed import changed_files
 
     workspace = Workspace(work)

@@ -351,7 +351,7 @@ def test_random_vgg_weights_are_said_first_with_their_seed():
 
 
 def test_a_score_named_as_a_formula_is_drawn_as_it_is():
-    from pipelines.report_figures import scores
+    from pipelines.report.figures import scores
 
     found = {"bin_edges": [0, 1], "kept": [1], "dropped": [1]}
     picture = scores({"score": "$x_{$", "scores": {"$x_{$": {**found, "definition": EVIL}}})
@@ -359,10 +359,10 @@ def test_a_score_named_as_a_formula_is_drawn_as_it_is():
 
 
 def test_ids_words_and_speakers_from_shards_are_escaped_in_the_page(tmp_path):
-    from pipelines.report_drawing import Picture
-    from pipelines.report_page import Findings, render
-    from pipelines.report_text import Source
-    from pipelines.report_worst import Mistake, WorstSegment
+    from pipelines.report.drawing import Picture
+    from pipelines.report.page import Findings, render
+    from pipelines.report.text import Source
+    from pipelines.report.worst import Mistake, WorstSegment
 
     mistake = Mistake("happy", True, 0.1, 0.5)
     found = Findings(
