@@ -19,7 +19,7 @@ class Target:
     Attributes:
         name: what it reads.
         file: of the file that is fuzzed, relative to a folder of its own.
-        seeds: good contents.
+        seeds: good contents; none: the file as ``prepare`` leaves it.
         read: given that folder; gives anything, or raises a TrimodalError.
         prepare: lays out what else the reader wants there, once.
         mutations: how a good content goes wrong.
@@ -35,17 +35,23 @@ class Target:
     names_file: bool = True
 
 
-def content(target: Target, rng: Random) -> bytes:
+def lay_out(target: Target, folder: Path) -> Sequence[bytes]:
+    """Readies a folder for a target; returns the good contents."""
+    target.prepare(folder)
+    path = folder / target.file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return target.seeds or (path.read_bytes(),)
+
+
+def content(target: Target, seeds: Sequence[bytes], rng: Random) -> bytes:
     """One bad file; also a good one, now and then."""
-    seed = rng.choice(target.seeds)
+    seed = rng.choice(seeds)
     return seed if rng.random() < 0.01 else rng.choice(target.mutations)(rng, seed)
 
 
 def complaint(target: Target, folder: Path, bad: bytes) -> str | None:
     """What is wrong with how the target reads ``bad``; None when nothing is."""
-    path = folder / target.file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bad)
+    (folder / target.file).write_bytes(bad)
     try:
         target.read(folder)
     except TrimodalError as error:

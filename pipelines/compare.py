@@ -6,13 +6,13 @@ each, as dev chose it, with its thresholds.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurize.errors import UsageError
-from pipelines.manifest import read_object
+from pipelines.npz_file import check_answers, read_npz
+from pipelines.run_records import is_number, read_evaluation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,21 +74,37 @@ def compare(ours: Path, theirs: Path, condition: str = "A+V+T") -> Comparison:
     if (mine.labels != other.labels).any():
         raise UsageError(f"{ours} and {theirs} were scored by other labels: not comparable")
     values = [
-        resampled(scoring, record["test"][condition], answers)
-        for record, answers in zip(records, (mine, other), strict=True)
+        resampled(scoring, _figures(run, record, condition), answers)
+        for run, record, answers in zip((ours, theirs), records, (mine, other), strict=True)
     ]
     found = [d for name in scoring.NAMES for d in _differences(name, *(v[name] for v in values))]
     return Comparison(found, scoring.DEFINITIONS)
 
 
+def _figures(run: Path, record: dict[str, Any], condition: str) -> dict[str, Any]:
+    """Those of a condition, checked to have the thresholds that answers are judged by."""
+    from model.config import EMOTIONS
+    from pipelines.emotion_scores import METRICS
+
+    figures = record["test"][condition]
+    if record["task"] == "emotion":
+        own = figures.get("per_emotion", {})
+        found = [own.get(e, {}).get(f"threshold_{name}") for e in EMOTIONS for name in METRICS]
+        if not all(map(is_number, found)):
+            raise UsageError(f"{run}: evaluated without thresholds; evaluate with --redo")
+    return figures
+
+
 def evaluation(run: Path, condition: str) -> dict[str, Any]:
     """RUN/evaluation.json, checked to hold ``condition``."""
+    from model.config import TASKS
+
     path = run / "evaluation.json"
     if not path.is_file():
         raise UsageError(f"{run}: not evaluated; run `trimodal evaluate WORK {run}` first")
-    record = read_object(path)
-    if "task" not in record:
-        raise UsageError(f"{path}: of an older version; run `trimodal evaluate` with --redo")
+    record = read_evaluation(path)
+    if record.get("task") not in TASKS:
+        raise UsageError(f"{path}: of another version; run `trimodal evaluate` with --redo")
     if condition not in record["test"]:
         known = ", ".join(record["test"])
         raise UsageError(f"{run}: not evaluated with {condition}; known are {known}")
@@ -97,16 +113,16 @@ def evaluation(run: Path, condition: str) -> dict[str, Any]:
 
 def answers_of(run: Path, condition: str) -> Predictions:
     """What the best run of a folder answered on test."""
-    import numpy as np
-
     from model.predict import Predictions
 
+    path = run / "predictions.npz"
     scores = "scores" if condition == "A+V+T" else f"{condition}/scores"
     try:
-        with np.load(run / "predictions.npz", allow_pickle=False) as stored:
-            return Predictions(stored["ids"].tolist(), stored[scores], stored["labels"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        path = run / "predictions.npz"
+        stored = read_npz(path)
+        ids, labels = stored["ids"], stored["labels"]
+        check_answers(ids, labels, stored[scores])
+        return Predictions(ids.tolist(), stored[scores], labels)
+    except (ValueError, KeyError) as error:
         raise UsageError(f"{path}: {error}; run `trimodal evaluate` with --redo") from None
 
 

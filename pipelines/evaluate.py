@@ -32,6 +32,7 @@ from typing import Any
 from featurize.atomic import atomic_path, write_text
 from featurize.errors import StaleError, TrainError, UsageError
 from pipelines.manifest import existing_folder, fingerprint, read_object
+from pipelines.run_records import FINETUNED, read_record
 
 VERSION = 2  # other metrics, the ablations of all runs, dev's scores
 EVALUATION = "evaluation.json"
@@ -132,7 +133,7 @@ def _described(run: Path) -> dict[str, Any]:
     path = existing_folder(run, "a fine-tuned run") / "run.json"
     if not path.is_file():
         raise UsageError(f"{path}: no such file; run `trimodal finetune` first")
-    described = read_object(path)
+    described = read_record(path, FINETUNED)
     if "task" not in described:
         raise UsageError(f"{path}: of an older version; run `trimodal finetune` again with --redo")
     return described

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurize.errors import CorpusError
+from featurize.errors import CorpusError, MediaError
 from pipelines.hdf5_members import member, numeric_matrix
+from pipelines.memory_limit import memory_limit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,7 @@ METADATA = (
     "creator",
 )
 MAX_METADATA = 200  # characters of one of these that are kept
+METADATA_BYTES = 256 << 20  # HDF5 believes any length of a text, and takes it for minutes
 _PART = re.compile(r"\[\d+\]$")
 # What HDF5 and NumPy raise on damaged files.
 BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError)
@@ -94,9 +96,10 @@ def read_metadata(root: Any) -> dict[str, str]:
         try:
             dataset = member(member(root, "metadata", h5py.Group), key, h5py.Dataset)
             if h5py.check_string_dtype(dataset.dtype) and dataset.shape in ((), (1,)):
-                text = dataset.asstr(errors="replace")[...].reshape(-1)[0]
+                with memory_limit(METADATA_BYTES):
+                    text = dataset.asstr(errors="replace")[...].reshape(-1)[0]
                 found[key] = str(text)[:MAX_METADATA]
-        except (CorpusError, *BROKEN):
+        except (CorpusError, MediaError, *BROKEN):
             continue
     return found
 

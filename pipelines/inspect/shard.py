@@ -64,8 +64,13 @@ def _field_facts(shard: "ShardIndex", name: str) -> dict[str, Any]:
 
 def _stored(shard: "ShardIndex", name: str) -> tuple[int, int]:
     """Bytes of a number, and of the field in the file; its scales, if any, are not counted."""
-    import h5py
+    from featurize.shards.layout import damaged, first_line, open_file, open_plain
 
-    with h5py.File(shard.path, "r", locking=False) as file:
-        dataset = file[name if shard.version > 1 else f"{name}/data"]
-        return dataset.dtype.itemsize, dataset.id.get_storage_size()
+    file = open_file(shard.path)
+    try:
+        dataset = open_plain(file, shard.path, name if shard.version > 1 else f"{name}/data")
+        return dataset.dtype.itemsize, dataset.get_storage_size()
+    except (KeyError, OSError, RuntimeError, ValueError, TypeError) as error:
+        raise damaged(shard.path, first_line(error)) from None
+    finally:
+        file.close()

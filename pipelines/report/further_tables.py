@@ -94,14 +94,14 @@ def _cells(columns: Sequence[dict[str, Any]], measure: str) -> tuple[Cell, ...]:
 
 def _present(figures: dict[str, dict[str, Any]]) -> Row:
     """What guessing reaches in average precision; the 50 of ROC AUC needs no row."""
-    shares = {e: one["n_positive"] / one["n"] for e, one in figures.items() if one.get("n")}
+    shares = {e: one.get("n_positive", 0) / one["n"] for e, one in figures.items() if one.get("n")}
     cells = [Cell(percent(shares.get(emotion))) for emotion in EMOTIONS]
     mean = sum(shares.values()) / len(shares) if shares else None
     return Row("share of present", (*cells, Cell(percent(mean))), "spread")
 
 
 def _per_emotion(run: Run) -> dict[str, dict[str, Any]]:
-    return run.scores["test"][ALL]["per_emotion"]
+    return run.scores["test"][ALL].get("per_emotion", {})
 
 
 def _sentiment_rows(run: Run) -> list[Row]:

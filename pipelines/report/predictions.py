@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from featurize.errors import TrainError
 from model.config import EMOTIONS
+from pipelines.npz_file import check_answers, read_npz
 from pipelines.report.runs import Run
 
 if TYPE_CHECKING:
@@ -49,15 +49,12 @@ def predicted(run: Run) -> Predicted | None:
     path = run.path / PREDICTIONS
     if not run.evaluation or not path.is_file():
         return None
-    import numpy as np
-
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = read_npz(path)
         test = _scores(arrays, "")
         decided = {name: _checked(arrays[name], test.labels, bool) for name in ("wa", "f1")}
         dev = _scores(arrays, "dev_") if "dev_ids" in arrays else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError) as error:
         raise TrainError(
             f"{path}: cannot be read ({error}); run `trimodal evaluate` with --redo"
         ) from None
@@ -68,6 +65,7 @@ def _scores(arrays: dict[str, np.ndarray], prefix: str) -> Scores:
     ids, labels, scores = (arrays[prefix + name] for name in ("ids", "labels", "scores"))
     if ids.ndim != 1 or labels.shape != (len(ids), len(EMOTIONS)):
         raise ValueError(f"{len(ids)} segments and labels of {labels.shape}")
+    check_answers(ids, labels, scores)
     return Scores(ids, _checked(labels, labels, bool), _checked(scores, labels, None))
 
 

@@ -1,13 +1,11 @@
 """What the report knows of a run: read from its folder, trusted in nothing but its form."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from featurize.errors import TrainError, UsageError
-from featurize.plain_json import parse_json
-from pipelines.manifest import read_object
+from featurize.errors import UsageError
+from pipelines.run_records import FINETUNED, SETTINGS, read_evaluation, read_log, read_record
 
 PRETRAINING, LATE_FUSION = "multi-task pretraining", "late-fusion baseline"
 BASELINE, EMBEDDINGS = "cross-modal transformer from scratch", "cross-modal transformer, pretrained"
@@ -63,17 +61,19 @@ def read_run(path: Path) -> Run:
     if (path / "run.json").is_file():
         return _read_finetuned(path)
     if (path / "config.json").is_file():
-        config = read_object(path / "config.json")
-        return Run(path, PRETRAINING, config, _work_of(config), {0: list(_log(path))})
+        config = read_record(path / "config.json", SETTINGS)
+        logs = {0: list(read_log(path / "log.jsonl"))}
+        return Run(path, PRETRAINING, config, _work_of(config), logs)
     raise UsageError(f"{path}: not a finished run; make it with `trimodal pretrain` or `finetune`")
 
 
 def _read_finetuned(path: Path) -> Run:
-    described = read_object(path / "run.json")
-    wanted = {int(seed): path / f"seed-{int(seed):02d}" for seed in described.get("seeds", [])}
+    described = read_record(path / "run.json", FINETUNED)
+    wanted = {seed: path / f"seed-{seed:02d}" for seed in described.get("seeds", [])}
     folders = {seed: folder for seed, folder in wanted.items() if folder.is_dir()}
-    logs = {seed: list(_log(folder)) for seed, folder in folders.items()}
-    config = read_object(next(iter(folders.values())) / "config.json") if folders else {}
+    logs = {seed: list(read_log(folder / "log.jsonl")) for seed, folder in folders.items()}
+    first = next(iter(folders.values()), None)
+    config = {} if first is None else read_record(first / "config.json", SETTINGS)
     has_scores = (path / "evaluation.json").is_file()
     role = LATE_FUSION if described.get("kind") == "late-fusion" else BASELINE
     return Run(
@@ -82,18 +82,9 @@ def _read_finetuned(path: Path) -> Run:
         config=config,
         work=Path(described["work"]) if "work" in described else _work_of(config),
         logs=logs,
-        evaluation=read_object(path / "evaluation.json") if has_scores else None,
+        evaluation=read_evaluation(path / "evaluation.json") if has_scores else None,
     )
 
 
 def _work_of(config: dict[str, Any]) -> Path:
     return Path(config.get("features", "unknown")).parent
-
-
-def _log(folder: Path) -> Iterator[dict[str, Any]]:
-    path = folder / "log.jsonl"
-    for number, line in enumerate(path.read_text().splitlines() if path.is_file() else (), 1):
-        try:
-            yield parse_json(line)
-        except ValueError:
-            raise TrainError(f"{path}: line {number} is not JSON; make the run again") from None

@@ -168,7 +168,7 @@ def _by_emotion(runs: Sequence[Run], role: str, label: str) -> list[Row]:
     rows = []
     for run in scored(runs, role):
         test, over = run.scores["test"][ALL], run.scores.get("over_runs", {})
-        columns = {emotion: test["per_emotion"].get(emotion, {}) for emotion in EMOTIONS}
+        columns = {emotion: test.get("per_emotion", {}).get(emotion, {}) for emotion in EMOTIONS}
         rows.append(Row(label, _pairs({**columns, "average": test["average"]}), "ours", run.told))
         spreads = {emotion: over.get("per_emotion", {}).get(emotion, {}) for emotion in EMOTIONS}
         rows += _spread_row(over, {**spreads, "average": over})

@@ -125,6 +125,7 @@ def _about_runs(runs: Sequence[Run]) -> Iterator[str]:
         figures["n"]
         for run in evaluated
         for figures in (run.scores["test"]["A+V+T"].get("per_emotion") or {}).values()
+        if "n" in figures
     }
     if n_segments:
         yield (

@@ -71,9 +71,9 @@ def _mistakes(system: Predicted, row: int) -> list[Mistake]:
     truth, decided = system.test.labels[row], system.decided["wa"][row]
     scores = system.test.scores[row]
     return [
-        Mistake(emotion, bool(truth[k]), float(scores[k]), figures[emotion]["threshold_wa"])
+        Mistake(emotion, bool(truth[k]), float(scores[k]), own["threshold_wa"])
         for k, emotion in enumerate(EMOTIONS)
-        if truth[k] != decided[k] and figures[emotion].get("wa") is not None
+        if truth[k] != decided[k] and (own := figures.get(emotion, {})).get("wa") is not None
     ]
 
 

@@ -30,11 +30,11 @@ def test_a_table_comes_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, object]]
 ) -> None:
     path = tmp_path_factory.mktemp("t") / "table.jsonl"
-    write_table(path, Table("decode", {"a": 1}, "f", rows, [Reject("x", "decode", "bad")]))
+    write_table(path, Table("a stage", {"a": 1}, "f", rows, [Reject("x", "decode", "bad")]))
     table = read_table(path)
     assert table.rows == rows
     assert (table.stage, table.config, table.fingerprint, table.n) == (
-        "decode", {"a": 1}, "f", len(rows),
+        "a stage", {"a": 1}, "f", len(rows),
     )  # fmt: skip
     assert read_header(path).rejects == [Reject("x", "decode", "bad")]
 

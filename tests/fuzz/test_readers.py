@@ -1,0 +1,50 @@
+"""Every reader of what strangers hand over: it reads, or raises one line of the project's.
+
+``HYPOTHESIS_PROFILE=long`` tries 20,000 files a reader; ``python -m benchmarks.torture_fuzz`` does
+so faster, without shrinking.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from benchmarks.fuzz_all import targets
+from benchmarks.fuzz_target import Target, complaint, content, lay_out
+from featurize.errors import TrimodalError
+
+N_EXAMPLES = {"long": 20_000}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 15)
+MODEL_FILES = "VGG-16's weights"  # whose good file has 500 MB
+
+
+@pytest.fixture(scope="module", params=list(targets()))
+def laid_out(request, tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, Path, Sequence]:
+    target = targets()[request.param]
+    folder = tmp_path_factory.mktemp("fuzz")
+    return target, folder, lay_out(target, folder)
+
+
+def test_good_files_are_read(laid_out) -> None:
+    """Or the other test would say nothing."""
+    target, folder, seeds = laid_out
+    for seed in seeds:
+        (folder / target.file).write_bytes(seed)
+        if target.name == MODEL_FILES:
+            with pytest.raises(TrimodalError, match="Missing key"):
+                target.read(folder)
+        else:
+            target.read(folder)
+
+
+@settings(
+    max_examples=N_EXAMPLES, deadline=None, derandomize=N_EXAMPLES < 100,
+    suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)  # fmt: skip
+@given(rng=st.randoms(use_true_random=False))
+def test_bad_files_are_read_or_refused_in_one_line(laid_out, rng: Random) -> None:
+    target, folder, seeds = laid_out
+    assert complaint(target, folder, content(target, seeds, rng)) is None
