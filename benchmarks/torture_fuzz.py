@@ -29,14 +29,14 @@ LIMIT_S = 30
 MEMORY_BYTES = 4 << 30
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser()
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.torture_fuzz")
     parser.add_argument("--n", type=int, default=20000, help="files a reader")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="readers with this in their name")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_N} files a reader")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     n = QUICK_N if options.quick else options.n
     names = [name for name in targets() if options.only in name]
     n_bad = 0
@@ -97,4 +97,4 @@ def _too_long(*_: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

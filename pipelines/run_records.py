@@ -44,7 +44,7 @@ def is_figure(value: Any) -> bool:
 
 FIGURES: Shape = {str: is_figure}
 LOG_LINE: Shape = {str: or_none(is_number)}
-SETTINGS: Shape = {"features": is_text, "kind": is_text, "task": is_text, "speakers": [is_text]}
+SETTINGS: Shape = {"features": is_text, "kind": is_text, "task": is_text}
 FINETUNED: Shape = {
     "kind": is_text, "task": is_text, "init": or_none(is_text), "work": is_text,
     "seeds": [is_whole], "train_fraction": or_none(is_number),

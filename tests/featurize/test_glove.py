@@ -239,3 +239,18 @@ def test_a_small_archive_of_one_endless_line_takes_little_memory(tmp_path: Path)
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_binary_file_that_claims_too_much_is_refused_before_room_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "v.bin"
+    for header in (
+        b"1000000000 300\n",
+        b"3 -1\n",
+        b"-1 3\n",
+        b"3 4611686018427387904\n",
+        b"3\n",
+        b"",
+    ):
+        path.write_bytes(header + b"word " + bytes(1200))
+        with pytest.raises(TextError, match="no word2vec binary file"):
+            next(read_rows(str(path)))
