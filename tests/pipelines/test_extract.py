@@ -210,7 +210,8 @@ def test_words_that_one_decoded_word_becomes_share_its_time(tmp_path: Path) -> N
     said = [["In", 0.1, 0.2, 0.9], ["1984", 0.3, 1.1, 0.8], ["[noise]", 1.2, 1.4, 0.9],
             ["don\u2019t", 1.5, 1.75, 0.5], ["wor-", 2.0, 2.1, 0.3],
             ["$5", None, None, 0.9]]  # fmt: skip
-    rows = [{"id": "a", "words": said}, {"id": "b", "words": [["<UNK>", 0.0, 1.0, 0.9]]}]
+    words_of = {"a": said, "b": [["<UNK>", 0.0, 1.0, 0.9]]}
+    rows = [{"id": i, "words": words, "scores": {}} for i, words in words_of.items()]
     write_table(tmp_path / "decode.jsonl", Table("decode", {}, "0", rows))
     vectors = ["in 1", "nineteen 2", "eighty 3", "four 4", "do 5", "n't 7"]
     (tmp_path / "glove.txt").write_text("".join(f"{line} 0\n" for line in vectors))
