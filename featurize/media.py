@@ -48,6 +48,7 @@ LARGEST_SAMPLE = 32767 / 32768  # int16's range, Kaldi's, scaled to [-1, 1)
 # For what FFmpeg says too shortly, or wrongly: its decoders return 1 where they give no reason.
 REASONS = {
     errno.EPERM: "FFmpeg gives no reason",
+    errno.EAGAIN: "FFmpeg gives no reason",
     errno.EINVAL: "it states what cannot be",
     errno.ENOMEM: "it asks for more memory than there is",
     int.from_bytes(b"EOF ", "little"): "it ends too soon",  # AVERROR_EOF
