@@ -107,8 +107,10 @@ class FaceDetector:
         _, faces = self._network.detect(self._cv2.cvtColor(small, self._cv2.COLOR_RGB2BGR))
         if faces is None:
             return None
-        left, top, w, h = (float(v) for v in max(faces, key=lambda face: face[2] * face[3])[:4])
-        return left / size[0], top / size[1], w / size[0], h / size[1]
+        boxes = (np.asarray(faces[:, :4], float) / (*size, *size)).tolist()
+        # In very narrow pictures the network finds faces of infinite size.
+        found = [(left, top, w, h) for left, top, w, h in boxes if _is_relative((left, top, w, h))]
+        return max(found, key=lambda box: box[2] * size[0] * box[3] * size[1], default=None)
 
 
 def detector_identity() -> dict[str, str]:

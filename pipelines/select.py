@@ -173,7 +173,9 @@ def _summary(
 def _definition(name: str, decoded: DecodedScores) -> str:
     if name == PROBABILITY:
         return "logistic regression over the other scores, fitted to the labelled list"
-    of_all, _, of_speech = str(decoded.config["likelihood"]).partition("; per speech frame: ")
+    of_all, _, of_speech = str(decoded.config.get("likelihood", "")).partition(
+        "; per speech frame: "
+    )
     return OF_WORDS.get(name) or (of_speech if name == PER_SPEECH_FRAME and of_speech else of_all)
 
 

@@ -22,7 +22,6 @@ _UTTERANCE: dict[str, tuple[type, ...]] = {
 
 _CONFIG: dict[str, dict[str, type]] = {
     "prepare": {"root": str, "shard_size": int, "corpus": str},
-    "decode": {"likelihood": str},
     "select": {"manifest": str, "decoding": dict},
 }
 
@@ -38,7 +37,7 @@ def check_header(header: Mapping[str, Any]) -> None:
             raise ValueError("its list of rejects is none")
     config = header["config"]
     for name, kind in _CONFIG.get(header["stage"], {}).items():
-        if name in config and type(config[name]) is not kind:
+        if type(config.get(name)) is not kind:
             raise ValueError(f"its setting {name} is no {kind.__name__}")
     if header["stage"] == "prepare" and not 0 < config["shard_size"] < 2**31:
         raise ValueError("its setting shard_size is no size")

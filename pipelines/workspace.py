@@ -77,7 +77,7 @@ class Workspace:
     @property
     def is_transcribed(self) -> bool:
         """Whether the corpus came with transcripts, so that nothing has to be decoded."""
-        return all(row["text"] is not None for row in self.manifest.rows)
+        return all(row.get("text") is not None for row in self.manifest.rows)
 
     def shard(self, number: int) -> list[Utterance]:
         """The utterances of one shard."""

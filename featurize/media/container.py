@@ -32,6 +32,7 @@ TRUNCATION_TOLERANCE_S = 0.5  # encoders round the stated duration by a frame or
 # For what FFmpeg says too shortly, or wrongly: its decoders return 1 where they give no reason.
 REASONS = {
     errno.EPERM: "FFmpeg gives no reason",
+    errno.EAGAIN: "FFmpeg gives no reason",
     errno.EINVAL: "it states what cannot be",
     errno.ENOMEM: "it asks for more memory than there is",
     int.from_bytes(b"EOF ", "little"): "it ends too soon",  # AVERROR_EOF

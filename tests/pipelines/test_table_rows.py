@@ -33,7 +33,7 @@ def test_a_row_that_no_stage_writes_is_named(
     tmp_path: Path, stage: str, good: dict, bad: dict
 ) -> None:
     path = tmp_path / "t.jsonl"
-    config = CONFIG if stage == "prepare" else {}
+    config = {"prepare": CONFIG, "select": {"manifest": "f", "decoding": {}}}.get(stage, {})
     write_table(path, Table(stage, config, "f", [good]))
     assert read_table(path).rows == [good]
     write_table(path, Table(stage, config, "f", [good, good | bad]))
@@ -42,7 +42,14 @@ def test_a_row_that_no_stage_writes_is_named(
 
 
 @pytest.mark.parametrize(
-    "config", [{"shard_size": 0}, {"shard_size": "2"}, {"root": 1}, {"shard_size": 10**400}]
+    "config",
+    [
+        {"shard_size": 0},
+        {"shard_size": "2"},
+        {"root": 1},
+        {"shard_size": 10**400},
+        {"corpus": None},
+    ],
 )
 def test_a_setting_that_no_stage_writes_is_named(tmp_path: Path, config: dict) -> None:
     write_table(tmp_path / "t.jsonl", Table("prepare", CONFIG | config, "f"))
