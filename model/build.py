@@ -188,7 +188,10 @@ def _build(settings: dict[str, Any]) -> nn.Module:
     config = ModelConfig.from_dict(settings["model"])
     dims = InputDims(**settings["dims"])
     if settings["kind"] == "multitask":
-        return build_multitask(config, dims, settings["n_speakers"])
+        n_speakers = settings["n_speakers"]
+        if type(n_speakers) is not int or n_speakers < 1:
+            raise UsageError(f"n_speakers = {n_speakers!r}: must be a whole number above 0")
+        return build_multitask(config, dims, n_speakers)
     return build_downstream(settings["kind"], config, dims, settings["task"])
 
 

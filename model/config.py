@@ -70,6 +70,12 @@ class InputDims:
     video: int = 4096  # VGG-16, fully connected layer
     text: int = 300  # GloVe
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            width = getattr(self, field.name)
+            if type(width) is not int or width < 1:
+                raise UsageError(f"dims.{field.name} = {width!r}: must be a whole number above 0")
+
 
 class _Settings:
     """Shared by the configs below: built from JSON or TOML, refused with the setting's name."""

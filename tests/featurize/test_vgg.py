@@ -212,7 +212,9 @@ def test_unfit_weights_files_are_model_errors(tmp_path: Path) -> None:
     torch.save({"features.0.weight": Evil()}, tmp_path / "evil_archive.pth")
     (tmp_path / "text.pth").write_text("no weights")
     (tmp_path / "empty.pth").touch()
+    (tmp_path / "appends.pth").write_bytes(b"\x80\x02a.")  # to nothing: IndexError
     names = [*contents, "evil.pth", "evil_archive.pth", "text.pth", "empty.pth", "absent.pth"]
+    names.append("appends.pth")
     for name in names:
         with pytest.raises(ModelError, match=name) as caught:
             Vgg16(VggConfig(weights=str(tmp_path / name)))

@@ -162,6 +162,8 @@ def test_damaged_runs_end_in_one_line(pretrained, tmp_path):
         ("config.json", json.dumps({k: v for k, v in settings.items() if k != "dims"}), "dims"),
         ("config.json", json.dumps({**settings, "model": {"d_mod": 1}}), "d_mod"),
         ("config.json", json.dumps({**settings, "dims": {"smell": 1}}), "smell"),
+        ("config.json", json.dumps({**settings, "dims": {"audio": -1}}), "dims.audio = -1"),
+        ("config.json", json.dumps({**settings, "n_speakers": -1}), "n_speakers = -1"),
         ("best.safetensors", "no tensors", "damaged"),
     ]
     for name, content, match in damaged:
