@@ -19,8 +19,9 @@ check: .venv/installed  ## formatting, lint, types and shell scripts
 bench: .venv/installed  ## what is measured, see benchmarks/README.md
 	$(BIN)/python -m benchmarks
 
-torture: .venv/installed  ## kill, starve and lock out every stage, see benchmarks/torture.md
+torture: .venv/installed  ## kill, starve and lock out every stage, then 5,000 bad media files; two hours
 	$(BIN)/python -m benchmarks.torture
+	$(BIN)/python -m benchmarks.bad_media
 
 tdnn: .venv/installed  ## train the demo's acoustic model again
 	$(BIN)/python -m kaldi_recipes.demo_tdnn.train pipelines/demo/tdnn

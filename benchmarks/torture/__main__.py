@@ -1,11 +1,9 @@
 """Every stage killed, starved, locked out and stopped, and looked at afterwards.
 
 python -m benchmarks.torture [--quick] [--stages audio,pretrain] [--jobs 2] [--write]
-python -m benchmarks.torture media ...        thousands of damaged media files instead
 """
 
 import argparse
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -18,13 +16,10 @@ from benchmarks.torture.cases import BY_NAME
 from benchmarks.torture.stage import Wish, torture
 from benchmarks.torture.table import lines_of, markdown
 
-SECTIONS = {"media": "benchmarks.torture_media"}  # each has a ``main(words)``
 WRITTEN = Path(__file__).parents[1] / "torture.md"
 
 
 def main(words: list[str]) -> int:
-    if words and words[0] in SECTIONS:
-        return _section(SECTIONS[words[0]], words[1:])
     options = _options(words)
     os.environ["OMP_NUM_THREADS"] = "1"
     folder = options.folder.absolute()
@@ -83,12 +78,6 @@ def _told(options: argparse.Namespace) -> list[str]:
     told = {"kills": options.kills, "faults": options.faults, "minutes": options.minutes}
     told |= {"jobs": options.jobs, "seed": options.seed}
     return [word for name, value in told.items() for word in (f"--{name}", f"{value:g}")]
-
-
-def _section(module: str, words: list[str]) -> int:
-    if importlib.util.find_spec(module) is None:
-        sys.exit(f"{module} is not there")
-    return importlib.import_module(module).main(words) or 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Bad media files of every kind, made anew and read: what once failed must not fail again.
 
-``python -m benchmarks.torture_media`` takes thousands of them through the stages.
+``python -m benchmarks.bad_media`` takes thousands of them through the stages.
 """
 
 from collections import Counter
@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.media_mutants import KINDS, Elsewhere, mutant
-from benchmarks.media_sources import FORMATS, write_sources
-from benchmarks.torture_media import Trap
+from benchmarks.bad_media.mutants import KINDS, Elsewhere, mutant
+from benchmarks.bad_media.sources import FORMATS, write_sources
+from benchmarks.bad_media.trap import Trap
 from featurize.errors import MediaError, TrimodalError
 from featurize.media import iter_audio, iter_frames
 from featurize.vgg import prepare

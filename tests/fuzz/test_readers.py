@@ -1,6 +1,6 @@
 """Every reader of what strangers hand over: it reads, or raises one line of the project's.
 
-``HYPOTHESIS_PROFILE=long`` tries 20,000 files a reader; ``python -m benchmarks.torture_fuzz`` does
+``HYPOTHESIS_PROFILE=long`` tries 20,000 files a reader; ``python -m benchmarks.fuzz`` does
 so faster, without shrinking.
 """
 
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.fuzz_all import targets
-from benchmarks.fuzz_target import Target, complaint, content, lay_out
+from benchmarks.fuzz.readers import targets
+from benchmarks.fuzz.target import Target, complaint, content, lay_out
 from featurize.errors import TrimodalError
 
 N_EXAMPLES = {"long": 20_000}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 15)

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fuzz_corpora import json_lines_mutation
-from benchmarks.fuzz_mutations import bytes_gone_wrong, lines_gone_wrong
-from benchmarks.fuzz_target import Target
+from benchmarks.fuzz.corpora import json_lines_mutation
+from benchmarks.fuzz.mutations import bytes_gone_wrong, lines_gone_wrong
+from benchmarks.fuzz.target import Target
 
 IDS = ("a", "b", "c")
 

@@ -1,6 +1,6 @@
 """Thousands of bad media files through the real stages: features or a reject with a reason.
 
-    python -m benchmarks.torture_media [--n 5000] [--seed 0] [--jobs 2] [--quick] [--write]
+    python -m benchmarks.bad_media [--n 5000] [--seed 0] [--jobs 2] [--quick] [--write]
 
 `prepare voxceleb2`, `decode` (shipped TDNN) and `extract audio` on what was kept; then all the
 files once more as a Kaldi data directory with transcripts, so that `extract audio` and `extract
@@ -10,58 +10,29 @@ memory passes its bound, or another file or the network was touched.
 """
 
 import argparse
-import errno
 import json
-import os
-import socket
 import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from benchmarks.media_corpus import Placed, add_odd_files, place, write_kaldi
-from benchmarks.media_mutants import Elsewhere, mutant
-from benchmarks.media_outcomes import Outcomes, outcomes
-from benchmarks.media_sources import write_sources
-from benchmarks.watched import Run, watched
+from benchmarks.bad_media.corpus import Placed, add_odd_files, place, write_kaldi
+from benchmarks.bad_media.mutants import mutant
+from benchmarks.bad_media.outcomes import Outcomes, outcomes
+from benchmarks.bad_media.sources import write_sources
+from benchmarks.bad_media.trap import Trap
+from benchmarks.bad_media.watched import Run, watched
 from pipelines.memory_limit import LARGEST_BYTES
 
 # Beside the checkout, or beside the folder of its worktrees.
-PLACES = [folder / "shared" / "data" for folder in Path(__file__).resolve().parents[2:4]]
-WRITTEN = Path(__file__).with_name("torture_media.md")
+PLACES = [folder / "shared" / "data" for folder in Path(__file__).resolve().parents[3:5]]
+WRITTEN = Path(__file__).parents[1] / "bad_media.md"
 OWN_BYTES = 2 << 30  # of a worker without any file: PyTorch, VGG-16, the decoder
 LIMIT_S = 3 * 3600.0  # of a stage, which would hang
 QUICK_N, FACES_N = 110, 300
 FPS = ["--fps", "0.01"]  # a picture of each file; of those whose clock lies a few more
 PRESET = ["--preset", "demo"]
-
-
-class Trap:
-    """A file and a port that nothing may touch, and what has touched them."""
-
-    def __init__(self, folder: Path) -> None:
-        self._fifo = folder / "elsewhere.wav"
-        os.mkfifo(self._fifo)
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._server.setblocking(False)
-        self.touched: list[str] = []
-        port = self._server.getsockname()[1]
-        self.elsewhere = Elsewhere(str(self._fifo), f"http://127.0.0.1:{port}/a.wav")
-
-    def look(self) -> None:
-        """Somebody waits for the file to be written to, or knocks at the port."""
-        try:
-            os.close(os.open(self._fifo, os.O_WRONLY | os.O_NONBLOCK))
-            self.touched.append("the file")
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # nobody reads
-                raise
-        try:
-            self._server.accept()[0].close()
-            self.touched.append("the port")
-        except BlockingIOError:
-            pass
 
 
 class Torture:
@@ -102,7 +73,7 @@ class Torture:
 
 
 def main(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.torture_media")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bad_media")
     parser.add_argument("--n", type=int, default=5000, help="files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
@@ -124,7 +95,7 @@ def main(words: list[str]) -> int:
 def _introduction(n: int, seed: int) -> str:
     told = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     return (
-        f"# Bad media\n\n`python -m benchmarks.torture_media --n {n} --seed {seed}` at commit "
+        f"# Bad media\n\n`python -m benchmarks.bad_media --n {n} --seed {seed}` at commit "
         f"{told.stdout.strip() or 'unknown'}.\n\n"
     )
 

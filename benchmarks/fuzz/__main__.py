@@ -1,6 +1,6 @@
 """The readers of what strangers hand over, each fed with thousands of bad files.
 
-    python -m benchmarks.torture_fuzz [--n 20000] [--seed 0] [--jobs 2] [--only NAME] [--quick]
+    python -m benchmarks.fuzz [--n 20000] [--seed 0] [--jobs 2] [--only NAME] [--quick]
 
 Bytes changed, fields and lines replaced, JSON of the wrong types, tables and shards of wrong
 content under right digests. Every file is read, or refused by an error of the project's in one
@@ -21,8 +21,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.fuzz_all import targets
-from benchmarks.fuzz_target import complaint, content, lay_out
+from benchmarks.fuzz.readers import targets
+from benchmarks.fuzz.target import complaint, content, lay_out
 
 QUICK_N = 100
 LIMIT_S = 30
@@ -30,7 +30,7 @@ MEMORY_BYTES = 4 << 30
 
 
 def main(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.torture_fuzz")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz")
     parser.add_argument("--n", type=int, default=20000, help="files a reader")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from benchmarks.fuzz_mutations import as_json, bytes_gone_wrong, json_gone_wrong
-from benchmarks.fuzz_target import Target
+from benchmarks.fuzz.mutations import as_json, bytes_gone_wrong, json_gone_wrong
+from benchmarks.fuzz.target import Target
 from featurize.shards import TARGET_COLUMNS, TARGET_FIELDS, ShardReader, ShardWriter
 from pipelines.manifest import Table, Utterance, fingerprint, write_table
 from pipelines.runner import Unit

@@ -2,11 +2,11 @@
 
 from functools import lru_cache
 
-from benchmarks.fuzz_corpora import corpora_targets
-from benchmarks.fuzz_decoding import decoding_targets
-from benchmarks.fuzz_runs import runs_targets
-from benchmarks.fuzz_target import Target
-from benchmarks.fuzz_workspace import workspace_targets
+from benchmarks.fuzz.corpora import corpora_targets
+from benchmarks.fuzz.decoding import decoding_targets
+from benchmarks.fuzz.runs import runs_targets
+from benchmarks.fuzz.target import Target
+from benchmarks.fuzz.workspace import workspace_targets
 
 
 @lru_cache(maxsize=1)

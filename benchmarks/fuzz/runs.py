@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fuzz_corpora import json_lines_mutation, json_mutation
-from benchmarks.fuzz_mutations import as_json, bytes_gone_wrong, json_gone_wrong, lines_gone_wrong
-from benchmarks.fuzz_target import Target
+from benchmarks.fuzz.corpora import json_lines_mutation, json_mutation
+from benchmarks.fuzz.mutations import as_json, bytes_gone_wrong, json_gone_wrong, lines_gone_wrong
+from benchmarks.fuzz.target import Target
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 CONDITIONS = ("A+V+T", "A", "A+V", "A+T")

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks import media_fields as fields
+from benchmarks.bad_media import fields
 
 HEADER_BYTES = 512
 MAGICS = (

@@ -10,8 +10,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.fuzz_mutations import as_json, bytes_gone_wrong, json_gone_wrong, lines_gone_wrong
-from benchmarks.fuzz_target import Mutate, Target
+from benchmarks.fuzz.mutations import as_json, bytes_gone_wrong, json_gone_wrong, lines_gone_wrong
+from benchmarks.fuzz.target import Mutate, Target
 
 WORD2VEC = b"2 3\nhello \0\0\x80?\0\0\0@\0\0@@word \0\0\x80?\0\0\0@\0\0@@"
 GLOVE = b"the 0.1 -0.2 3e-1\n. . . 0.4 0.5 0.6\nword 1 2 3\n"
@@ -178,7 +178,7 @@ def _settings() -> Target:
         VggConfig(**{k: v for k, v in chosen.items() if k not in ("fps", "faces", "face_scale")})
         return found
 
-    folder = Path(__file__).parents[1] / "pipelines" / "presets"
+    folder = Path(__file__).parents[2] / "pipelines" / "presets"
     seeds = [path.read_bytes() for path in sorted(folder.glob("*.toml"))]
     # A value of the wrong kind is told by its section and key.
     return Target("settings, TOML", "own.toml", seeds, read, names_file=False)

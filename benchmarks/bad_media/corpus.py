@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.media_mutants import Mutant
+from benchmarks.bad_media.mutants import Mutant
 
 FILES_A_SPEAKER, FILES_A_VIDEO = 100, 10
 SOUND_ALONE = (".m4a", ".wav", ".flac", ".ogg", ".mp3", ".aiff", ".caf", ".au")

@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks import fuzz_mutations as mutations
+from benchmarks.fuzz import mutations
 from featurize.errors import LONGEST_MESSAGE, TrimodalError
 
 Mutate = Callable[[Random, bytes], bytes]

@@ -1,0 +1,1 @@
+"""Thousands of damaged and hostile media files, through the stages that open them."""

@@ -1,0 +1,1 @@
+"""Every reader of what strangers hand over, given files that went wrong."""
