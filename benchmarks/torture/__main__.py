@@ -8,8 +8,10 @@ import json
 import multiprocessing
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 from benchmarks.torture.base import make_base
 from benchmarks.torture.cases import BY_NAME
@@ -27,10 +29,9 @@ def main(words: list[str]) -> int:
         folder, options.seed, options.kills, options.faults, 60 * options.minutes, options.faketime
     )
     found = {}
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, mp_context=spawn, max_tasks_per_child=1) as pool:
-        pool.submit(make_base, folder, options.seed).result()
-        waiting = {pool.submit(torture, name, wish): name for name in options.stages}
+    _alone(make_base, folder, options.seed)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        waiting = {pool.submit(_alone, torture, name, wish): name for name in options.stages}
         for future in as_completed(waiting):
             name = waiting[future]
             try:
@@ -44,6 +45,13 @@ def main(words: list[str]) -> int:
     if options.write:
         WRITTEN.write_text(text, encoding="utf-8")
     return int(any("failed" in one or _problems(one) for one in found.values()))
+
+
+def _alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """In a new process that ends with it. A pool's ``max_tasks_per_child`` hangs in Python 3.11."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as one:
+        return one.submit(function, *arguments).result()
 
 
 def _problems(found: dict) -> list[str]:

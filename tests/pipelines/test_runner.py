@@ -35,7 +35,7 @@ def write_rows(log: Path, unit: Unit) -> Outcome:
     """Keeps the first two utterances, rejects the third; notes that it was called."""
     with log.open("a") as lines:
         lines.write(f"{unit.shard}\n")
-    rows = [{"id": u.id} for u in unit.utterances[:2]]
+    rows = [{"id": u.id, "words": [], "scores": {}} for u in unit.utterances[:2]]
     rejects = [Reject(unit.utterances[2].id, "decode", "no sound")]
     write_table(unit.output, Table("decode", unit.config, unit.fingerprint, rows, rejects))
     return Outcome(len(rows), ["no sound"])
