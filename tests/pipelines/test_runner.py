@@ -121,7 +121,7 @@ def test_redo_tries_again_what_was_rejected_and_only_that(tmp_path: Path) -> Non
     work = functools.partial(write_rows, log)
     run(units(tmp_path), work)
     mended = units(tmp_path)[0]
-    rows = [{"id": u.id} for u in mended.utterances]
+    rows = [{"id": u.id, "words": [], "scores": {}} for u in mended.utterances]
     write_table(mended.output, Table("decode", mended.config, mended.fingerprint, rows))
     log.unlink()
     run(units(tmp_path), work, redo=True)
