@@ -59,7 +59,10 @@ class Workspace:
     @cached_property
     def manifest(self) -> Table:
         """The manifest as a table; its config holds corpus, root, shard_size and seed."""
-        return read_table(self.manifest_path)
+        table = read_table(self.manifest_path)
+        if table.stage != "prepare":  # its form was checked as that of another stage
+            raise ShardError(f"{self.manifest_path}: not a manifest; prepare the corpus again")
+        return table
 
     @cached_property
     def utterances(self) -> list[Utterance]:
@@ -140,6 +143,8 @@ class Workspace:
         if not self.selected_path.is_file():
             raise UsageError(f"{self.root}: nothing selected yet; {again} first")
         table = read_table(self.selected_path)
+        if table.stage != "select":
+            raise ShardError(f"{self.selected_path}: not a selection; {again} again")
         if table.config["manifest"] != self.manifest.fingerprint:
             raise UsageError(f"{self.selected_path} belongs to another manifest; {again} again")
         return table

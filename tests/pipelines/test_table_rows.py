@@ -7,6 +7,7 @@ import pytest
 
 from featurize.errors import CorpusError, ShardError
 from pipelines.manifest import Reject, Table, Utterance, read_header, read_table, write_table
+from pipelines.workspace import Workspace
 
 PREPARED: dict[str, Any] = {"id": "a", "speaker": "s", "audio": "a.wav", "video": None}
 WORDS = [["hello", 0.0, 0.5, None]]
@@ -69,3 +70,10 @@ def test_an_utterance_made_of_other_types_is_refused() -> None:
     for wrong in ({"id": ["a"]}, {"end_s": "1"}, {"text": 3}, {"labels": "1234567"}):
         with pytest.raises(CorpusError, match="no proper"):
             Utterance.from_row(PREPARED | wrong)
+
+
+def test_a_table_of_another_stage_is_no_manifest(tmp_path: Path) -> None:
+    """Its settings were checked as those of that stage."""
+    write_table(tmp_path / "manifest.jsonl", Table("decode", {"root": {}}, "f"))
+    with pytest.raises(ShardError, match="not a manifest"):
+        _ = Workspace(tmp_path).corpus_root
