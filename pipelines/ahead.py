@@ -285,7 +285,8 @@ def _started(line: Connection) -> subprocess.Popen:
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "pipelines.ahead_worker", str(line.fileno())]
+    numbers = map(str, (line.fileno(), os.getpid()))
+    command = [sys.executable, "-m", "pipelines.ahead_worker", *numbers]
     return subprocess.Popen(
         command, pass_fds=[line.fileno()], stdin=subprocess.DEVNULL, env=environment
     )

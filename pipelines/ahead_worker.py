@@ -1,6 +1,6 @@
 """What a worker of ``pipelines.ahead`` is: tasks come over a line, items go back.
 
-python -m pipelines.ahead_worker FD, started by nobody but ``pipelines.ahead``.
+python -m pipelines.ahead_worker FD PARENT, started by nobody but ``pipelines.ahead``.
 """
 
 import signal
@@ -17,10 +17,10 @@ from pipelines.end_with_parent import end_with_parent
 ITEM, DONE, FAILED = "item", "done", "failed"
 
 
-def serve(line: Connection) -> None:
+def serve(line: Connection, parent: int) -> None:
     """Take a function, then task after task; ends when the line does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, which then hangs up
-    end_with_parent()
+    end_with_parent(parent)
     try:
         function = line.recv()
         while True:
@@ -63,4 +63,4 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])))
+    serve(Connection(int(sys.argv[1])), int(sys.argv[2]))

@@ -27,6 +27,11 @@ class Embedded(Workspace):
 
     kinds: Sequence[str] = (EMBEDDINGS,)
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What was decoded lies in the workspace that was embedded."""
+        return tuple(self.kinds)
+
     @cached_property
     def description(self) -> dict[str, Any]:
         """``work``, ``run`` and ``config``."""

@@ -7,13 +7,13 @@ import time
 LOOK_EVERY_S = 0.5
 
 
-def end_with_parent() -> None:
-    """Ends this process soon after its parent, however that ended, in the middle of anything.
+def end_with_parent(parent: int) -> None:
+    """Ends this process soon after its ``parent``, however that ended, in the middle of anything.
 
     A command that is killed tells nobody. Its workers would go on with their shards, and then sit
     on their models for minutes; whoever starts the command again would share the machine with them.
+    The number is told by the parent: it may be gone before its worker has started.
     """
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

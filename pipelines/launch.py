@@ -60,8 +60,10 @@ def _number(value: Any) -> str:
 
 def notes(texts: Iterable[str]) -> None:
     """Prints what a user should know before a stage starts."""
+    from pipelines.progress import note
+
     for text in texts:
-        click.secho(f"note: {printable(text)}", fg="yellow", err=True)
+        note(text)
 
 
 def alone(folder: Path, name: str, *, makes_it: bool = True) -> AbstractContextManager[None]:
@@ -71,15 +73,11 @@ def alone(folder: Path, name: str, *, makes_it: bool = True) -> AbstractContextM
     does not make is not made for the lock either: its not being there is the command's to tell.
     """
     from pipelines.lock import held
-    from pipelines.progress import is_first_process
+    from pipelines.progress import is_first_process, note
 
     if not is_first_process() or not (makes_it or folder.is_dir()):
         return nullcontext()
-    return held(folder, name, tell=_note)
-
-
-def _note(text: str) -> None:
-    notes([text])
+    return held(folder, name, tell=note)
 
 
 def chosen_shards(n_shards: int, text: str | None) -> Sequence[int]:
@@ -137,8 +135,9 @@ def run_data_stage(
     Raises LockedError when another command is making some of these shards.
     """
     from pipelines.lock import held
+    from pipelines.progress import note
 
-    with held(work, _kind(units, name), [unit.shard for unit in units], tell=_note):
+    with held(work, _kind(units, name), [unit.shard for unit in units], tell=note):
         _run_data_stage(work, name, units, do, stage, default_jobs)
 
 

@@ -27,6 +27,7 @@ from typing import Any
 
 from featurize.atomic import is_running, remove_stale, write_text
 from featurize.errors import LockedError
+from pipelines.shard_list import runs_of
 
 FOLDER = ".locks"
 # What lockf says where the file system has no locks (Lustre mounted without -o flock: ENOSYS).
@@ -56,7 +57,7 @@ def held(
     Raises:
         LockedError: another command holds one of them; says which, who and since when.
     """
-    runs = _ALL if shards is None else _runs(shards)
+    runs = _ALL if shards is None else runs_of(shards)
     descriptor = _opened(folder / FOLDER / name)
     if descriptor is None:
         if os.access(folder, os.W_OK, effective_ids=True):
@@ -158,17 +159,6 @@ def _common(record: Record, runs: list[list[int]]) -> int | None:
         max(a, c) for a, b in record["shards"] for c, d in runs if max(a, c) < min(b, d)
     )  # fmt: skip
     return min(both, default=None)
-
-
-def _runs(shards: Sequence[int]) -> list[list[int]]:
-    """Sorted numbers as [first, last + 1] of each stretch without a gap."""
-    runs: list[list[int]] = []
-    for shard in sorted(shards):
-        if runs and runs[-1][1] == shard:
-            runs[-1][1] += 1
-        else:
-            runs.append([shard, shard + 1])
-    return runs
 
 
 def _now() -> str:

@@ -1,5 +1,6 @@
 """Worker processes on this machine, and what becomes of the work of those that die."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,7 @@ class Loky:
                 begun.append(number)
                 yield delayed(_numbered)(function, number, unit)
 
-        with parallel_config("loky", initializer=_begin_worker):
+        with parallel_config("loky", initializer=_begin_worker, initargs=(os.getpid(),)):
             parallel = Parallel(
                 n_jobs=self.jobs, return_as="generator_unordered", batch_size=1,
                 pre_dispatch=n_under_way,
@@ -78,7 +79,7 @@ def _died_alone(left: Iterable[Any]) -> str:
     )
 
 
-def _begin_worker() -> None:
+def _begin_worker(parent: int) -> None:
     """In a worker: an end with the command, and none for having grown by 300 MB.
 
     That is what loading a model does; with psutil installed (Dask brings it), loky takes it for a
@@ -87,4 +88,4 @@ def _begin_worker() -> None:
     from joblib.externals.loky import process_executor
 
     process_executor._USE_PSUTIL = False
-    end_with_parent()
+    end_with_parent(parent)

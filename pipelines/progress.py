@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+import click
 from tqdm import tqdm
+
+from featurize.printable import printable
 
 
 class Advance(Protocol):
@@ -88,7 +91,8 @@ def tell(text: str) -> None:
 
 def note(text: str) -> None:
     """What a user should know, on the standard error, above a bar that is on the screen."""
-    tqdm.write(f"note: {text}", file=sys.stderr)
+    with tqdm.external_write_mode(file=sys.stderr):
+        click.secho(f"note: {printable(text)}", fg="yellow", err=True)
 
 
 def is_first_process() -> bool:

@@ -82,6 +82,11 @@ class Workspace:
         """Whether the corpus came with transcripts, so that nothing has to be decoded."""
         return all(row.get("text") is not None for row in self.manifest.rows)
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Those over shards that this workspace has, in their order."""
+        return (*(() if self.is_transcribed else ("decode",)), *self.kinds)
+
     def shard(self, number: int) -> list[Utterance]:
         """The utterances of one shard."""
         size = self.manifest.config["shard_size"]

@@ -20,8 +20,7 @@ LEAST_BYTES_A_SHARD = 20_000
 
 def bytes_needed(workspace: Workspace) -> float:
     """About that many, going by the shards there are, else by how long utterances are."""
-    stages = (*(() if workspace.is_transcribed else ("decode",)), *workspace.kinds)
-    return sum(_of_stage(workspace, stage) for stage in stages)
+    return sum(_of_stage(workspace, stage) for stage in workspace.stages)
 
 
 def _of_stage(workspace: Workspace, stage: str) -> float:

@@ -11,15 +11,14 @@ from pipelines.embedded import Embedded
 from pipelines.manifest import Table, deciding
 from pipelines.retry.typed import typed_options
 from pipelines.runner import made_with
+from pipelines.shard_list import shard_list
 from pipelines.sources import recall
-from pipelines.verify.mending import shard_list
 from pipelines.workspace import IMPORTED_FROM, Workspace
 
 
 def stage_findings(workspace: Workspace) -> Iterator[Finding]:
     """Each stage over shards, by the headers of its files."""
-    decodes = not workspace.is_transcribed and not isinstance(workspace, Embedded)
-    for stage in (*(("decode",) if decodes else ()), *workspace.kinds):
+    for stage in workspace.stages:
         yield from _stage(workspace, stage)
 
 

@@ -34,7 +34,7 @@ def find_rejected(
     Raises UsageError when an earlier stage has not been run.
     """
     found = []
-    for name in stages_of(workspace):
+    for name in workspace.stages:
         if stage in (None, name):
             for number, made in _made(workspace, name):
                 there = {u.id for u in _utterances(workspace, name, number)}
@@ -52,11 +52,6 @@ def prepare_rejects(workspace: Workspace, reason: str | None = None) -> list[Rej
 def has_reason(reject: Reject, text: str | None) -> bool:
     """Whether a reject is of the reason asked for."""
     return text is None or text.casefold() in reject.reason.casefold()
-
-
-def stages_of(workspace: Workspace) -> tuple[str, ...]:
-    """The stages over shards that this workspace has, in their order."""
-    return (*(() if workspace.is_transcribed else ("decode",)), *workspace.kinds)
 
 
 def by_reason(found: Iterable[Rejected]) -> dict[tuple[str, str], tuple[int, list[int]]]:

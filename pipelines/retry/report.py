@@ -11,7 +11,8 @@ from pipelines.retry.rejected import PREPARE, Rejected, by_reason
 from pipelines.retry.typed import typed_options
 from pipelines.runner import made_with
 from pipelines.screen import print_table
-from pipelines.verify.mending import prepare_words, shard_list
+from pipelines.shard_list import shard_list
+from pipelines.verify.mending import prepare_words
 from pipelines.workspace import IMPORTED_FROM, Workspace
 
 N_NAMED = 60  # characters of a list of shards

@@ -5,11 +5,11 @@ wants the settings of before; ``pipelines.runner`` refuses others than the other
 """
 
 import shlex
-from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.embedded import Embedded, open_workspace
 from pipelines.manifest import Table
+from pipelines.shard_list import shard_list
 from pipelines.verify.check import Verification
 from pipelines.verify.one_file import Checked
 from pipelines.workspace import IMPORTED_FROM
@@ -33,17 +33,6 @@ def commands(work: Path, result: Verification) -> list[str]:
         else:
             made.append(_of_shards(work, stage, damaged, result.files))
     return [shlex.join(["trimodal", *words]) for words in made]
-
-
-def shard_list(numbers: Iterable[int]) -> str:
-    """What ``--shards`` reads: [3, 4, 5, 9] -> "3:6,9"."""
-    parts: list[list[int]] = []
-    for number in sorted(numbers):
-        if parts and parts[-1][1] == number:
-            parts[-1][1] += 1
-        else:
-            parts.append([number, number + 1])
-    return ",".join(str(a) if b == a + 1 else f"{a}:{b}" for a, b in parts)
 
 
 def _of_embeddings(workspace: Embedded, result: Verification) -> list[str]:

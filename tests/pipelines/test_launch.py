@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from featurize.errors import UsageError
 from pipelines.launch import chosen_shards
-from pipelines.verify.mending import shard_list
+from pipelines.shard_list import shard_list
 
 
 @pytest.mark.parametrize(
