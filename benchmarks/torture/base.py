@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from joblib.externals.loky import get_reusable_executor
+
 from benchmarks.torture.cases import base_commands
 from benchmarks.torture.child import Child, warm_up
 from pipelines.demo.corpora import DemoSize, make_mosei, make_voxceleb2
@@ -18,6 +20,7 @@ def make_base(folder: Path, seed: int) -> None:
     warm_up()
     make_voxceleb2(folder / "corpora" / "voxceleb2", SIZE, seed, lambda *_: None)
     make_mosei(folder / "corpora" / "mosei", SIZE, seed, lambda *_: None)
+    get_reusable_executor().shutdown()  # its workers keep this process for five idle minutes
     for words in base_commands(folder / "corpora", folder / "base"):
         child = Child.forked(words)
         child.wait(600)
