@@ -18,6 +18,7 @@ import os
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -35,6 +36,7 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVA
 _NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _HOST = socket.gethostname()
 _ALL = [[0, 1 << 62]]  # the bytes of a folder that is held whole
+_NAMED_WITHIN_S = 1.0  # a holder leaves its record a moment after it has the lock
 
 Tell = Callable[[str], None]
 Record = dict[str, Any]
@@ -94,12 +96,26 @@ def _opened(path: Path) -> int | None:
 
 
 def _lock(descriptor: int, folder: Path, name: str, runs: list[list[int]], tell: Tell) -> None:
+    """Takes the locks, or refuses; waits a moment for a holder that has not said yet who it is."""
+    until_s = time.monotonic() + _NAMED_WITHIN_S
+    while not _taken(descriptor, folder, name, runs, tell):
+        holder = _in_the_way(folder, name, runs)
+        if holder is None and time.monotonic() < until_s:
+            time.sleep(0.02)
+            continue
+        who = (
+            holder or f"{folder} ({name}) is being made by another process; wait for it, or end it"
+        )
+        raise LockedError(who)
+
+
+def _taken(descriptor: int, folder: Path, name: str, runs: list[list[int]], tell: Tell) -> bool:
     for first, stop in runs:
         length = 0 if runs is _ALL else stop - first  # 0: to the end, however far
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, length, first)
         except (BlockingIOError, PermissionError):  # EAGAIN or EACCES: POSIX allows both
-            raise LockedError(_refusal(folder, name, runs)) from None
+            return False
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
@@ -108,6 +124,7 @@ def _lock(descriptor: int, folder: Path, name: str, runs: list[list[int]], tell:
                 f"commands from making the same {name} twice"
             )
             raise _NoLocksError from None
+    return True
 
 
 def _written(folder: Path, name: str, runs: list[list[int]], tell: Tell) -> Path:
@@ -124,8 +141,8 @@ def _written(folder: Path, name: str, runs: list[list[int]], tell: Tell) -> Path
     return path
 
 
-def _refusal(folder: Path, name: str, runs: list[list[int]]) -> str:
-    """Who is in the way, as far as records tell: one appears a moment after its lock."""
+def _in_the_way(folder: Path, name: str, runs: list[list[int]]) -> str | None:
+    """Who holds what we want and how to end it, as far as records tell."""
     for _, record in _records(folder, name):
         shard = _common(record, runs)
         if shard is not None and not (record["host"] == _HOST and not is_running(record["pid"])):
@@ -134,7 +151,7 @@ def _refusal(folder: Path, name: str, runs: list[list[int]]) -> str:
             is_whole = record["shards"] == _ALL
             what = f"{folder} ({name})" if is_whole else f"{folder}: shard {shard} of {name}"
             return f"{what} is being made by {_holder(record)}; wait for it, or end it ({end})"
-    return f"{folder} ({name}) is being made by another process; wait for it, or end it"
+    return None
 
 
 def _holder(record: Record) -> str:

@@ -29,9 +29,9 @@ def main(words: list[str]) -> int:
         folder, options.seed, options.kills, options.faults, 60 * options.minutes, options.faketime
     )
     found = {}
-    _alone(make_base, folder, options.seed)
+    alone(make_base, folder, options.seed)
     with ThreadPoolExecutor(options.jobs) as pool:
-        waiting = {pool.submit(_alone, torture, name, wish): name for name in options.stages}
+        waiting = {pool.submit(alone, torture, name, wish): name for name in options.stages}
         for future in as_completed(waiting):
             name = waiting[future]
             try:
@@ -47,7 +47,7 @@ def main(words: list[str]) -> int:
     return int(any("failed" in one or _problems(one) for one in found.values()))
 
 
-def _alone(function: Callable[..., Any], *arguments: Any) -> Any:
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
     """In a new process that ends with it. A pool's ``max_tasks_per_child`` hangs in Python 3.11."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as one:

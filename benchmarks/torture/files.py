@@ -69,6 +69,8 @@ def read_whole(path: Path) -> Any:
             from PIL import Image
 
             Image.open(path).load()
+            if not path.read_bytes().endswith(b"IEND\xaeB`\x82"):
+                raise ValueError("has no end")
         case ".html":
             if not path.read_text().rstrip().endswith("</html>"):
                 raise ValueError("has no end")
@@ -108,9 +110,10 @@ def _read_shard(path: Path) -> None:
 def _read_lines(path: Path) -> None:
     from pipelines.manifest import read_table
 
-    lines = path.read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    if rows and rows[0].get("format") == "trimodal-jsonl":
+    if path.name in ("log.jsonl", "rejects.jsonl"):  # all others are tables
+        for line in path.read_text().splitlines():
+            json.loads(line)
+    else:
         read_table(path)
 
 

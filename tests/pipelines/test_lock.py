@@ -3,8 +3,11 @@
 import fcntl
 import json
 import os
+import re
+import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 from click.testing import Result
 
 from featurize.errors import LockedError
+from pipelines import lock
 from pipelines.lock import held
 
 NOBODY = 65534
@@ -109,12 +113,48 @@ def test_a_record_of_another_machine_says_where_to_end_it(hold: Hold, tmp_path: 
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"pid": "x"}', '{"shards": [[1]]}', "\xff"])
-def test_a_damaged_record_is_nobody(hold: Hold, tmp_path: Path, text: str) -> None:
+def test_a_damaged_record_is_nobody(
+    hold: Hold, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hold(tmp_path, "audio", 3)
+    monkeypatch.setattr(lock, "_NAMED_WITHIN_S", 0.1)
     (path,) = records(tmp_path)
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(LockedError, match=r"\(audio\) is being made by another process"):
         told(tmp_path, "audio", [3])
+
+
+def test_a_holder_whose_record_is_still_to_come_is_waited_for(hold: Hold, tmp_path: Path) -> None:
+    child = hold(tmp_path, "audio", 3)
+    (path,) = records(tmp_path)
+    hidden = path.rename(path.with_suffix(".later"))
+    threading.Timer(0.3, hidden.rename, [path]).start()
+    with pytest.raises(LockedError, match=f"by process {child.pid} on"):
+        told(tmp_path, "audio", [3])
+
+
+def test_a_holder_that_is_done_within_a_moment_is_no_obstacle(hold: Hold, tmp_path: Path) -> None:
+    child = hold(tmp_path, "audio", 3)
+    (path,) = records(tmp_path)
+    path.unlink()
+    threading.Timer(0.3, child.kill).start()
+    assert told(tmp_path, "audio", [3]) == []
+    child.wait()
+
+
+def test_what_killed_commands_were_writing_is_removed(hold: Hold, tmp_path: Path) -> None:
+    """Of prepare, too, which writes nothing but its manifest and its lock."""
+    child = hold(tmp_path, "prepare")
+    host = re.sub(r"\W", "_", socket.gethostname())
+    names = (f".manifest.jsonl.{host}-{child.pid}-0.tmp", f".locks/.x.{host}-{child.pid}-0.tmp")
+    for name in names:
+        (tmp_path / name).write_text("half")
+    told(tmp_path, "audio", [0])
+    assert all((tmp_path / name).exists() for name in names)  # its writer lives
+    child.kill()
+    child.wait()
+    told(tmp_path, "prepare")
+    assert not any((tmp_path / name).exists() for name in names)
 
 
 def test_a_file_system_without_locks_is_told_and_no_obstacle(
@@ -212,6 +252,7 @@ def test_commands_that_make_a_folder_as_a_whole(
     (work / "corpus" / "mp4" / "id1" / "v").mkdir(parents=True)
     (work / "corpus" / "mp4" / "id1" / "v" / "1.mp4").write_bytes(b"x")
     monkeypatch.setattr(fcntl, "lockf", refuse)
+    monkeypatch.setattr(lock, "_NAMED_WITHIN_S", 0.0)
     found = trimodal(*(word.format(work=work, trainable=trainable) for word in words))
     assert f" ({name}) is being made by another process" in found.output
     assert found.exit_code == LockedError.exit_code
