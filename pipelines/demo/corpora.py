@@ -10,7 +10,7 @@ from typing import Any
 from featurize.atomic import remove_stale, write_text
 from featurize.errors import StaleError, UsageError
 
-VERSION = 1  # raised when the same seed would give other files
+VERSION = 2  # raised when the same seed would give other files
 FINISHED, UNFINISHED = "demo.json", "demo-unfinished.json"
 
 Progress = Callable[[int, int], None]  # (files done, files in all)

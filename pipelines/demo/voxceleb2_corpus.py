@@ -1,4 +1,8 @@
-"""A small corpus in VoxCeleb2's layout: several languages, one mp4 and one m4a an utterance."""
+"""A small corpus in VoxCeleb2's layout: several languages, one mp4 and one m4a an utterance.
+
+Its speakers are moved as those of interviews are: faces, voices and half of what is said in English
+show emotions (``emotion_traces``), of which, as in the real corpus, no label tells.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,16 +11,20 @@ import numpy as np
 
 from featurize.atomic import write_text
 from pipelines.demo.broken_file import FAULTS, write_broken_video
+from pipelines.demo.emotion_labels import EMOTIONS, random_labels
+from pipelines.demo.emotion_traces import expression_for, voice_for, words_for
 from pipelines.demo.footage import footage
 from pipelines.demo.foreign_sentences import foreign_sentence
 from pipelines.demo.looks import Expression
 from pipelines.demo.sentences import english_sentence
 from pipelines.demo.sound import spoken
 from pipelines.demo.speakers import Speaker, random_speaker, random_youtube_ids
+from pipelines.demo.speech import Voice
 from pipelines.demo.video_file import write_audio, write_video
 
 FOREIGN_SHARE = 0.28  # of the speakers
 FOREIGN_LANGUAGES = ("de", "fr", "es")
+EMOTIONAL_SHARE = 0.5  # of the English sentences; the others are about nothing in particular
 UTTERANCES_PER_VIDEO = 3
 MP4_ONLY_EVERY = 13  # one utterance in so many has no m4a
 _PLAN, _RENDER = 1, 2  # which of the seed's streams
@@ -29,6 +37,8 @@ class Clip:
     id: str  # "id00012/21Uxsk56VDQ/00001"
     speaker: Speaker
     text: str
+    voice: Voice
+    expression: Expression
     seed: tuple[int, ...]
     has_m4a: bool = True
     fault: str | None = None
@@ -40,19 +50,19 @@ def plan_voxceleb2(n_speakers: int, utterances_per_speaker: int, seed: int) -> l
     numbers = np.sort(rng.choice(np.arange(12, 9273), n_speakers, replace=False))
     clips: list[Clip] = []
     extras: list[Clip] = []
+    labels = random_labels(n_speakers, utterances_per_speaker + 1, rng)
     for index, (number, language) in enumerate(zip(numbers, _languages(n_speakers), strict=True)):
         speaker = random_speaker(index, language, rng)
         names = _utterance_names(f"id{number:05d}", utterances_per_speaker + 1, rng)
         for n, name in enumerate(names[:-1]):
             place = index * utterances_per_speaker + n
             has_m4a = place % MP4_ONLY_EVERY != MP4_ONLY_EVERY // 2
-            clips.append(
-                Clip(name, speaker, _sentence(language, rng), (seed, _RENDER, place), has_m4a)
-            )
+            said = _said(speaker, labels[index, n], rng)
+            clips.append(Clip(name, speaker, *said, (seed, _RENDER, place), has_m4a))
         if language == "en" and len(extras) < len(FAULTS):
             extra_seed = (seed, _RENDER, n_speakers * utterances_per_speaker + len(extras))
-            text = _sentence(language, rng)
-            extras.append(Clip(names[-1], speaker, text, extra_seed, False, FAULTS[len(extras)]))
+            said = _said(speaker, labels[index, -1], rng)
+            extras.append(Clip(names[-1], speaker, *said, extra_seed, False, FAULTS[len(extras)]))
     return clips + extras
 
 
@@ -63,8 +73,8 @@ def render_clip(root: Path, clip: Clip) -> None:
     if mp4.exists() and (m4a.exists() or not clip.has_m4a):
         return
     rng = np.random.default_rng(clip.seed)
-    samples = spoken(clip.text, clip.speaker.voice, rng)
-    pictures = footage(clip.speaker.look, [(Expression(), samples)], rng)
+    samples = spoken(clip.text, clip.voice, rng)
+    pictures = footage(clip.speaker.look, [(clip.expression, samples)], rng)
     if clip.fault:
         write_broken_video(mp4, clip.fault, pictures, samples)
         return
@@ -102,5 +112,15 @@ def _utterance_names(speaker: str, n: int, rng: np.random.Generator) -> list[str
     ]
 
 
-def _sentence(language: str, rng: np.random.Generator) -> str:
-    return english_sentence(rng) if language == "en" else foreign_sentence(language, rng)
+def _said(
+    speaker: Speaker, labels: np.ndarray, rng: np.random.Generator
+) -> tuple[str, Voice, Expression]:
+    """Words, voice and face of one utterance; ``labels`` are a row of ``random_labels``."""
+    scores = dict(zip(EMOTIONS, labels[1:].tolist(), strict=True))
+    if speaker.language != "en":
+        text = foreign_sentence(speaker.language, rng)
+    elif rng.random() < EMOTIONAL_SHARE:
+        text = words_for(scores, rng)
+    else:
+        text = english_sentence(rng)
+    return text, voice_for(scores, speaker.voice, rng), expression_for(scores, rng)
