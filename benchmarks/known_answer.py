@@ -6,20 +6,27 @@ In the demo's MOSEI-like corpus the words tell emotions best, then the face, the
 - without some modality, the scores should come in the order A < A+V < A+T < A+V+T;
 - pretraining should beat a start from scratch when only 10% of the labels are there.
 
-    python -m benchmarks.known_answer FOLDER [--size small|full] [--n-seeds 10]
+    python -m benchmarks.known_answer FOLDER [--size small|full] [--n-seeds 10] [--jobs 2]
 
 makes both corpora and every run in FOLDER with the commands a user types, then FOLDER/answer.md.
 What is done is not done again, so that it can be killed and typed anew.
 """
 
 import argparse
+import os
 import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from joblib import cpu_count
 
 from benchmarks.known_answer_tables import answer, read_run
 from featurize.atomic import write_text
+from pipelines.cli import main
 from pipelines.demo.corpora import DemoSize, make_mosei, make_voxceleb2
 
 SIZES = {
@@ -32,56 +39,65 @@ FEW_EPOCHS = 100  # each has a tenth of the steps
 MODELS = ("scratch", "embeddings")
 
 
-def commands(folder: Path, n_seeds: int) -> list[list[str]]:
-    """The command lines up to the last evaluation, without the leading ``trimodal``."""
+def shared_commands(folder: Path) -> list[list[str]]:
+    """The command lines that all runs build on, in order, without the leading ``trimodal``."""
     corpora, vox, mosei = folder / "corpora", str(folder / "voxceleb2"), str(folder / "mosei")
-    pretrained = str(folder / "runs" / "pretrained")
-    lines = [
+    return [
         ["prepare", "voxceleb2", str(corpora / "voxceleb2"), vox, *SETTINGS],
         ["prepare", "mosei", str(corpora / "mosei"), mosei, *SETTINGS],
         ["decode", vox, *SETTINGS],
         ["select", vox, "--languages", str(corpora / "voxceleb2" / "languages.csv"), *SETTINGS],
         ["extract", vox, "all", *SETTINGS],
         ["extract", mosei, "all", *SETTINGS],
-        ["pretrain", vox, pretrained, *SETTINGS],
+        ["pretrain", vox, str(folder / "runs" / "pretrained"), *SETTINGS],
     ]
-    for name, options in _finetuned(n_seeds).items():
-        run = str(folder / "runs" / name)
-        init = ["--init", pretrained] if name.startswith("embeddings") else []
-        lines.append(["finetune", mosei, run, *init, *options, *SETTINGS])
-        lines.append(["evaluate", mosei, run])
-    return lines
 
 
-def _finetuned(n_seeds: int) -> dict[str, list[str]]:
+def run_commands(folder: Path, name: str, options: Sequence[str]) -> list[list[str]]:
+    """The two command lines of one run: fine-tune it, evaluate it."""
+    mosei, run = str(folder / "mosei"), str(folder / "runs" / name)
+    from_pretrained = ["--init", str(folder / "runs" / "pretrained")]
+    init = from_pretrained if name.startswith("embeddings") else []
+    return [["finetune", mosei, run, *init, *options, *SETTINGS], ["evaluate", mosei, run]]
+
+
+def runs(n_seeds: int) -> dict[str, list[str]]:
     """Run -> its options. With few labels each run has others: chance is in the choice as well."""
-    few = {
-        k: [
-            "--train-fraction",
-            str(FEW),
-            "--fraction-seed",
-            str(k),
-            "--max-epochs",
-            str(FEW_EPOCHS),
-        ]
-        for k in range(n_seeds)
-    }
+    few = ["--train-fraction", str(FEW), "--max-epochs", str(FEW_EPOCHS), "--n-seeds", "1"]
     options = {model: ["--n-seeds", str(n_seeds)] for model in MODELS}
     return options | {
-        f"{model}-few-{k}": [*few[k], "--n-seeds", "1"] for k in few for model in MODELS
+        f"{model}-few-{k}": [*few, "--fraction-seed", str(k)]
+        for k in range(n_seeds)
+        for model in MODELS
     }
 
 
-def known_answer(folder: Path, size: DemoSize, n_seeds: int) -> str:
-    """Runs everything that is not done yet; the answer as Markdown."""
-    from pipelines.cli import main
+def known_answer(folder: Path, size: DemoSize, n_seeds: int, jobs: int) -> str:
+    """Runs everything that is not done yet; the answer as Markdown.
 
+    Raises SystemExit where a command fails, after those beside it.
+    """
     for name, make in (("voxceleb2", make_voxceleb2), ("mosei", make_mosei)):
         make(folder / "corpora" / name, size, 0, lambda *_: None)
-    for words in commands(folder, n_seeds):
+    for words in shared_commands(folder):
         print(f"\n$ trimodal {shlex.join(words)}", flush=True)
         main.main(words, prog_name="trimodal", standalone_mode=False)
-    return answer({name: read_run(folder / "runs" / name) for name in _finetuned(n_seeds)})
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(lambda run: _make_run(folder, *run), runs(n_seeds).items()))
+    return answer({name: read_run(folder / "runs" / name) for name in runs(n_seeds)})
+
+
+def _make_run(folder: Path, name: str, options: Sequence[str]) -> None:
+    """By one thread each, as networks so small gain nothing from more; its screen is kept."""
+    screen = folder / "screens" / f"{name}.txt"
+    screen.parent.mkdir(parents=True, exist_ok=True)
+    with screen.open("w") as output:
+        for words in run_commands(folder, name, options):
+            command = [sys.executable, "-m", "pipelines.cli", *words]
+            env = {**os.environ, "OMP_NUM_THREADS": "1"}
+            if subprocess.run(command, env=env, stdout=output, stderr=output).returncode:
+                sys.exit(f"trimodal {shlex.join(words)}: failed; see {screen}")
+    print(f"{name}: fine-tuned and evaluated", flush=True)
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -89,9 +105,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--n-seeds", type=int, default=10)
+    parser.add_argument("--jobs", type=int, default=cpu_count(), help="runs side by side")
     options = parser.parse_args(arguments)
     started_s = time.monotonic()
-    text = known_answer(options.folder, SIZES[options.size], options.n_seeds)
+    text = known_answer(options.folder, SIZES[options.size], options.n_seeds, options.jobs)
     write_text(options.folder / "answer.md", text)
     print(f"{text}\nThis took {time.monotonic() - started_s:.0f} s.")
 
