@@ -39,6 +39,7 @@ def _strike(bench: Bench, name: str, tallies: dict[str, Tally]) -> bool:
     target = bench.rng.choice(TARGETS)
     child = bench.start(fresh=fresh)
     if child.wait(bench.moment_s(fresh=fresh)):
+        bench.came_early(child, fresh=fresh)
         return _judge(bench, tallies, child)
     in_work, before = bench.is_in_work(child), shards(bench.places.own)
     workers = child.workers
