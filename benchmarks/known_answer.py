@@ -35,7 +35,7 @@ SIZES = {
 }
 SETTINGS = ["--preset", "demo", "--config", str(Path(__file__).with_suffix(".toml"))]
 FEW = 0.1  # of the labels of train
-FEW_EPOCHS = 100  # each has a tenth of the steps
+FEW_EPOCHS = 60  # each has a tenth of the steps
 MODELS = ("scratch", "embeddings")
 
 

@@ -14,7 +14,7 @@ from pipelines.demo.looks import EMOTION_EXPRESSIONS, Expression
 from pipelines.demo.sentences import emotional_sentence
 from pipelines.demo.speech import Voice
 
-TEXT_SHOWS = 0.85  # chance that an emotion felt is put in words
+TEXT_SHOWS = 0.80  # chance that an emotion felt is put in words
 TEXT_MISLEADS = 0.03  # chance that an emotion not felt is
 FACE_SHOWS = 0.70
 FACE_MISLEADS = 0.05
