@@ -44,6 +44,8 @@ class Tally:
 class Bench:
     """A case with its folder, the digests it has to end with, and how long it takes.
 
+    ``starts_fresh``: new interpreters are to be started, too, so one is run unbroken.
+
     Raises SystemExit when two unbroken runs differ: then nothing can be told.
     """
 
@@ -53,7 +55,7 @@ class Bench:
         self.case, self.places, self.rng = case, places, rng
         self.wanted: dict[str, str] = {}
         self.lengths_s: dict[bool, tuple[float, float]] = {}  # fresh? -> lock held, over
-        kinds = (False, True, False) if starts_fresh else (False, False)
+        kinds = (False, True, False) if starts_fresh else (False,)
         runs = [self._unbroken(fresh=fresh) for fresh in kinds]
         for other in runs[1:]:
             if names := sorted(n for n in runs[0] | other if runs[0].get(n) != other.get(n)):

@@ -18,7 +18,7 @@ from benchmarks.torture.base import make_base
 from benchmarks.torture.bench import Bench
 from benchmarks.torture.cases import CASES, Case, Places
 
-SLOW = ("video", "pretrain", "decode")  # seconds a run: fewer faults
+SLOW = ("video", "report", "pretrain", "decode")  # seconds a run: fewer faults
 RENAMES = {"prepare": (1, 2)}  # at which a kill comes; the first is of the lock's record
 
 
