@@ -87,7 +87,7 @@ def _parsed(path: Path, lines: IO[bytes]) -> Iterator[Row]:
     dimension = 0
     for number, line in enumerate(iter(partial(lines.readline, MAX_LINE_BYTES), b""), start=1):
         line = line.rstrip(b" \r\n")
-        if number == 1 and re.fullmatch(rb"\d+ \d+", line):  # word2vec's header
+        if number == 1 and re.fullmatch(rb"\d+ \d{1,9}", line):  # word2vec's header
             dimension = int(line.split()[1])
             continue
         dimension = dimension or line.count(b" ")

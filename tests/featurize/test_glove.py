@@ -228,6 +228,13 @@ def test_missing_package_says_what_to_install(monkeypatch, tmp_path: Path) -> No
         Glove.open(PACKAGED, cache=tmp_path)
 
 
+@pytest.mark.parametrize("digits", ["3", "999999999", "9" * 20, "9" * 5000])
+def test_a_header_of_another_dimension_is_told(tmp_path: Path, digits: str) -> None:
+    (tmp_path / "v.txt").write_text(f"1 {digits}\nthe 0.5 0.5\n")
+    with pytest.raises(TextError, match="line [12]: is not a word and"):
+        list(read_rows(str(tmp_path / "v.txt")))
+
+
 def test_a_small_archive_of_one_endless_line_takes_little_memory(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "bomb.txt.gz", "wb", compresslevel=1) as file:
         for _ in range(64):
