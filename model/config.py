@@ -27,6 +27,7 @@ ALPHABET = (PAD, SOS, EOS, " ", "'", *"abcdefghijklmnopqrstuvwxyz")
 PAD_ID, SOS_ID, EOS_ID = (ALPHABET.index(token) for token in (PAD, SOS, EOS))
 _ID_OF = {character: i for i, character in enumerate(ALPHABET)}
 
+MAX_LAYERS = 1000  # of one kind: building a million takes minutes before memory runs out
 ModalityWeights = tuple[float, float, float]  # audio, video, text
 PRECISIONS = ("float32", "bfloat16")
 # Over what the audio's mean and variance are taken off before frames are stacked.
@@ -83,6 +84,8 @@ class _Settings:
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Self:
         """Build from plain data, lists becoming tuples. Raises UsageError on an unknown name."""
+        if not isinstance(settings, dict):
+            raise UsageError(f"{cls.__name__} needs settings by name, not {settings!r:.40}")
         known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
         unknown = sorted(set(settings) - known)
         if unknown:
@@ -157,8 +160,10 @@ class ModelConfig(_Settings):
     def __post_init__(self) -> None:
         self._require_types()
         self._require_at_least(1, "d_model", "n_heads", "d_ff", "n_stacked_frames")
-        self._require_at_least(1, "n_audio_layers", "n_crossmodal_layers", "n_decoder_layers")
-        self._require_at_least(1, "gru_size", "gru_layers", "late_fusion_hidden")
+        self._require_at_least(1, "gru_size", "late_fusion_hidden")
+        for name in ("n_audio_layers", "n_crossmodal_layers", "n_decoder_layers", "gru_layers"):
+            fits = 1 <= getattr(self, name) <= MAX_LAYERS
+            self._require(fits, name, f"must lie between 1 and {MAX_LAYERS}")
         self._require_share("dropout", "attention_dropout")
         for name, choices in _CHOICES.items():
             self._require(getattr(self, name) in choices, name, f"must be one of {choices}")

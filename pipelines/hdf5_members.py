@@ -38,7 +38,7 @@ def numeric_matrix(group: Any, name: str, *, max_rows: int, n_columns: int | Non
 
     dataset = member(group, name, h5py.Dataset)
     shape: tuple[int, ...] = dataset.shape or ()
-    if dataset.dtype.kind not in "fiu" or len(shape) != 2 or n_columns not in (None, shape[1]):
+    if _kind(dataset) not in "fiu" or len(shape) != 2 or n_columns not in (None, shape[1]):
         width = "d" if n_columns is None else n_columns
         raise CorpusError(f"{dataset.name} is not a numeric array of shape (n, {width})")
     if dataset.external or dataset.is_virtual:
@@ -47,3 +47,11 @@ def numeric_matrix(group: Any, name: str, *, max_rows: int, n_columns: int | Non
     if is_large or math.prod(dataset.chunks or ()) > MAX_CHUNK:
         raise CorpusError(f"{dataset.name} is too large: {shape} in chunks of {dataset.chunks}")
     return dataset
+
+
+def _kind(dataset: Any) -> str:
+    """NumPy's letter for the values' type; "V" for one that NumPy does not have."""
+    try:
+        return dataset.dtype.kind
+    except (TypeError, ValueError):
+        return "V"

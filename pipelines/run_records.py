@@ -14,8 +14,9 @@ from featurize.plain_json import parse_json
 from pipelines.manifest import read_object
 
 # A shape is a test of a value, [shape] of all items of a list, {name: shape} of those members of an
-# object that are there, {str: shape} of all of them.
+# object that are there; of the others, INTERVAL's of those that end so, and str's of the rest.
 Shape = Any
+INTERVAL = "_ci"
 ALL = "A+V+T"
 
 
@@ -35,14 +36,13 @@ def or_none(shape: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or shape(value)
 
 
-def is_figure(value: Any) -> bool:
-    """A number or a text, unknown, or an interval."""
-    if type(value) is list:
-        return len(value) == 2 and all(map(is_number, value))
-    return value is None or type(value) in (str, bool) or is_number(value)
+def is_interval(value: Any) -> bool:
+    return type(value) is list and len(value) == 2 and all(map(is_number, value))
 
 
-FIGURES: Shape = {str: is_figure}
+FIGURES: Shape = {
+    "undefined": is_text, "note": is_text, INTERVAL: or_none(is_interval), str: or_none(is_number),
+}  # fmt: skip
 LOG_LINE: Shape = {str: or_none(is_number)}
 SETTINGS: Shape = {"features": is_text, "kind": is_text, "task": is_text}
 FINETUNED: Shape = {
@@ -109,12 +109,18 @@ def misfit(value: Any, shape: Shape, name: str = "") -> str | None:
     elif isinstance(shape, Mapping):
         if not isinstance(value, dict):
             return name or "it"
-        every = shape.get(str)
         parts = [
-            (item, every or shape[key], f"{name}.{key}" if name else key)
+            (item, part, f"{name}.{key}" if name else key)
             for key, item in value.items()
-            if every or key in shape
+            if (part := _part_of(shape, key)) is not None
         ]
     else:
         return None if shape(value) else name or "it"
     return next((wrong for part in parts if (wrong := misfit(*part))), None)
+
+
+def _part_of(shape: Mapping[Any, Shape], key: str) -> Shape | None:
+    """The shape of one member; None for one that may be anything."""
+    if key not in shape and key.endswith(INTERVAL) and INTERVAL in shape:
+        return shape[INTERVAL]
+    return shape.get(key, shape.get(str))

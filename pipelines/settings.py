@@ -80,7 +80,7 @@ class Settings:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # numbers too long, brackets too deep
         raise UsageError(f"{path}: not a readable TOML file: {error}") from None
     wrong = [key for key in content if key not in SECTIONS or not isinstance(content[key], dict)]
     if wrong:

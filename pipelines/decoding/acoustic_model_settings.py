@@ -69,7 +69,7 @@ def check_word_boundaries(path: Path, phones: frozenset[int]) -> None:
     """Raises ModelError when a phone of the network's has no entry, which aborts the decoder."""
     listed = set()
     for line in path.read_text(encoding="ascii", errors="replace").splitlines():
-        entry = re.fullmatch(r"\s*(\d+)\s+(nonword|begin|end|internal|singleton)\s*", line)
+        entry = re.fullmatch(r"\s*(\d{1,18})\s+(nonword|begin|end|internal|singleton)\s*", line)
         if entry is None:
             raise ModelError(f"{path}: line {line[:60]!r} is not of its kind; copy the file again")
         listed.add(int(entry.group(1)))

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 
 # A number as C++ prints it; an infinite cost is no score.
 _NUMBER = r"([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)"
+_FRAMES = r"(\d{1,18})"
 FORMS = {
     "log-like": re.compile(
-        rf"Log-like per frame for utterance (\S+) is {_NUMBER} over (\d+) frames\."
+        rf"Log-like per frame for utterance (\S+) is {_NUMBER} over {_FRAMES} frames\."
     ),
     "likelihood": re.compile(
-        rf"Likelihood per frame for utterance (\S+) is {_NUMBER} over (\d+) frames"
+        rf"Likelihood per frame for utterance (\S+) is {_NUMBER} over {_FRAMES} frames"
     ),
     "best-cost": re.compile(
-        rf"For utterance (\S+), best cost \S+ \+ \S+ = {_NUMBER} over (\d+) frames\."
+        rf"For utterance (\S+), best cost \S+ \+ \S+ = {_NUMBER} over {_FRAMES} frames\."
     ),
 }
 # What the number is: the scales are those the program was run with.
