@@ -149,7 +149,7 @@ def load_model(run_dir: Path, device: str = "cpu") -> nn.Module:
     settings = _read_settings(run_dir)
     try:
         model = _build(settings)
-    except (KeyError, TypeError, RuntimeError, MemoryError, UsageError) as error:
+    except (KeyError, TypeError, RuntimeError, MemoryError, OverflowError, UsageError) as error:
         reason = f"no setting {error}" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"{run_dir / CONFIG}: {reason}; train the run again") from error
     _load(model, load_weights(run_dir / BEST), run_dir)

@@ -78,6 +78,14 @@ class InputDims:
                 raise UsageError(f"dims.{field.name} = {width!r}: must be a whole number above 0")
 
 
+def _is_finite(number: float) -> bool:
+    """Whether a float can hold it: an int can be too large."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
+
+
 class _Settings:
     """Shared by the configs below: built from JSON or TOML, refused with the setting's name."""
 
@@ -99,7 +107,7 @@ class _Settings:
             value, kind = getattr(self, field.name), type(field.default)
             if kind is float:
                 is_number = isinstance(value, int | float) and not isinstance(value, bool)
-                self._require(is_number and math.isfinite(value), field.name, "must be a number")
+                self._require(is_number and _is_finite(value), field.name, "must be a number")
             else:
                 self._require(type(value) is kind, field.name, f"must be of type {kind.__name__}")
 
@@ -171,7 +179,7 @@ class ModelConfig(_Settings):
         self._require(self.d_model % 2 == 0, "d_model", "must be even (sines and cosines)")
         for name in ("pretrain_weights", "finetune_weights"):
             weights = getattr(self, name)
-            numbers = [w for w in weights if isinstance(w, int | float) and math.isfinite(w)]
+            numbers = [w for w in weights if isinstance(w, int | float) and _is_finite(w)]
             fits = len(weights) == len(numbers) == 3 and min(numbers) >= 0 and sum(numbers) > 0
             self._require(fits, name, "must be three weights >= 0, not all 0: audio, video, text")
         if self.learned_weights:
