@@ -82,9 +82,10 @@ def known_answer(folder: Path, size: DemoSize, n_seeds: int, jobs: int) -> str:
     for words in shared_commands(folder):
         print(f"\n$ trimodal {shlex.join(words)}", flush=True)
         main.main(words, prog_name="trimodal", standalone_mode=False)
+    options = runs(n_seeds)
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda run: _make_run(folder, *run), runs(n_seeds).items()))
-    return answer({name: read_run(folder / "runs" / name) for name in runs(n_seeds)})
+        list(pool.map(lambda run: _make_run(folder, *run), options.items()))
+    return answer({name: read_run(folder / "runs" / name) for name in options})
 
 
 def _make_run(folder: Path, name: str, options: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ Tensor shapes, wherever ``model`` writes them:
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -79,11 +79,8 @@ class InputDims:
 
 
 def _is_finite(number: float) -> bool:
-    """Whether a float can hold it: an int can be too large."""
-    try:
-        return math.isfinite(number)
-    except OverflowError:
-        return False
+    """As ``math.isfinite``, and false for an int that no float can hold."""
+    return abs(number) <= sys.float_info.max
 
 
 class _Settings:
@@ -118,6 +115,11 @@ class _Settings:
     def _require_at_least(self, minimum: float, *names: str) -> None:
         for name in names:
             self._require(getattr(self, name) >= minimum, name, f"must be at least {minimum}")
+
+    def _require_between(self, minimum: int, maximum: int, *names: str) -> None:
+        for name in names:
+            fits = minimum <= getattr(self, name) <= maximum
+            self._require(fits, name, f"must lie between {minimum} and {maximum}")
 
     def _require_share(self, *names: str) -> None:
         for name in names:
@@ -169,9 +171,8 @@ class ModelConfig(_Settings):
         self._require_types()
         self._require_at_least(1, "d_model", "n_heads", "d_ff", "n_stacked_frames")
         self._require_at_least(1, "gru_size", "late_fusion_hidden")
-        for name in ("n_audio_layers", "n_crossmodal_layers", "n_decoder_layers", "gru_layers"):
-            fits = 1 <= getattr(self, name) <= MAX_LAYERS
-            self._require(fits, name, f"must lie between 1 and {MAX_LAYERS}")
+        layers = ("n_audio_layers", "n_crossmodal_layers", "n_decoder_layers", "gru_layers")
+        self._require_between(1, MAX_LAYERS, *layers)
         self._require_share("dropout", "attention_dropout")
         for name, choices in _CHOICES.items():
             self._require(getattr(self, name) in choices, name, f"must be one of {choices}")

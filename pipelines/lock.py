@@ -99,14 +99,12 @@ def _lock(descriptor: int, folder: Path, name: str, runs: list[list[int]], tell:
     """Takes the locks, or refuses; waits a moment for a holder that has not said yet who it is."""
     until_s = time.monotonic() + _NAMED_WITHIN_S
     while not _taken(descriptor, folder, name, runs, tell):
-        holder = _in_the_way(folder, name, runs)
-        if holder is None and time.monotonic() < until_s:
-            time.sleep(0.02)
-            continue
-        who = (
-            holder or f"{folder} ({name}) is being made by another process; wait for it, or end it"
-        )
-        raise LockedError(who)
+        if holder := _in_the_way(folder, name, runs):
+            raise LockedError(holder)
+        if time.monotonic() >= until_s:
+            who = f"{folder} ({name}) is being made by another process"
+            raise LockedError(f"{who}; wait for it, or end it")
+        time.sleep(0.02)
 
 
 def _taken(descriptor: int, folder: Path, name: str, runs: list[list[int]], tell: Tell) -> bool:

@@ -47,6 +47,11 @@ def random_labels(n_videos: int, n_segments: int, rng: np.random.Generator) -> n
     return np.concatenate([sentiment[:, :, None], scores], axis=2).astype(np.float32)
 
 
+def scores_of(labels: np.ndarray) -> dict[str, float]:
+    """Emotion -> score, of one segment's row (7,) of ``random_labels``."""
+    return dict(zip(EMOTIONS, labels[1:].tolist(), strict=True))
+
+
 def _gaussians(n_videos: int, n_segments: int, rng: np.random.Generator) -> np.ndarray:
     """Correlated standard normals: (n_videos, n_segments, 6)."""
     of_video = rng.normal(size=(n_videos, 1, len(EMOTIONS)))

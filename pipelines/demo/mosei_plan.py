@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.demo.broken_file import FAULTS
-from pipelines.demo.emotion_labels import EMOTIONS, random_labels
+from pipelines.demo.emotion_labels import EMOTIONS, random_labels, scores_of
 from pipelines.demo.emotion_traces import expression_for, voice_for, words_for
 from pipelines.demo.looks import Expression
 from pipelines.demo.speakers import Speaker, random_speaker, random_youtube_ids
@@ -78,7 +78,7 @@ def _folds(n_videos: int, rng: np.random.Generator) -> list[str]:
 
 
 def _segment(labels: np.ndarray, speaker: Speaker, rng: np.random.Generator) -> Segment:
-    scores = dict(zip(EMOTIONS, labels[1:].tolist(), strict=True))
+    scores = scores_of(labels)
     return Segment(
         text=words_for(scores, rng),
         labels=tuple(labels.tolist()),

@@ -11,7 +11,7 @@ import numpy as np
 
 from featurize.atomic import write_text
 from pipelines.demo.broken_file import FAULTS, write_broken_video
-from pipelines.demo.emotion_labels import EMOTIONS, random_labels
+from pipelines.demo.emotion_labels import random_labels, scores_of
 from pipelines.demo.emotion_traces import expression_for, voice_for, words_for
 from pipelines.demo.footage import footage
 from pipelines.demo.foreign_sentences import foreign_sentence
@@ -116,7 +116,7 @@ def _said(
     speaker: Speaker, labels: np.ndarray, rng: np.random.Generator
 ) -> tuple[str, Voice, Expression]:
     """Words, voice and face of one utterance; ``labels`` are a row of ``random_labels``."""
-    scores = dict(zip(EMOTIONS, labels[1:].tolist(), strict=True))
+    scores = scores_of(labels)
     if speaker.language != "en":
         text = foreign_sentence(speaker.language, rng)
     elif rng.random() < EMOTIONAL_SHARE:

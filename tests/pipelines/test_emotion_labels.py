@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from pipelines.demo.emotion_labels import EMOTIONS, PREVALENCE, random_labels
+from pipelines.demo.emotion_labels import EMOTIONS, PREVALENCE, random_labels, scores_of
 from pipelines.demo.emotion_traces import expression_for, voice_for, words_for
 from pipelines.demo.mosei_plan import plan_mosei
 from pipelines.demo.sentences import vocabulary
@@ -72,7 +72,7 @@ def test_words_tell_most_then_the_face_then_the_voice():
     place = {word: n for n, word in enumerate(vocabulary())}
     words, faces, voices = np.zeros((len(labels), len(place))), [], []
     for n, row in enumerate(labels):
-        scores = dict(zip(EMOTIONS, row[1:].tolist(), strict=True))
+        scores = scores_of(row)
         words[n, [place[word] for word in words_for(scores, rng).split()]] = 1
         faces.append(list(vars(expression_for(scores, rng)).values()))
         speaker = Voice(pitch=int(rng.integers(32, 69)), rate_wpm=int(rng.integers(150, 186)))
