@@ -11,6 +11,7 @@ from torchvision.models import VGG16_Weights
 from torchvision.transforms import functional
 
 from featurize.errors import MediaError, UsageError
+from featurize.precision import PRECISIONS, settled_precision
 from featurize.vgg_weights import (
     CLASSIFIER_DEPTH,
     check_file,
@@ -87,7 +88,7 @@ class Vgg16:
             warnings.warn(note, stacklevel=2)
         self.batch_size = config.batch_size
         self._device = torch.device(device)
-        precision = _precision(config.precision, self._device)
+        precision = settled_precision(config.precision, self._device)
         self._dtype = getattr(torch, precision)
         network, names = load_network(config.weights, config.layer, config.weights_sha256)
         self.resolved: dict[str, str] = {
@@ -192,7 +193,7 @@ def identity(config: VggConfig, device: str = "cpu") -> dict[str, Any]:
     made: dict[str, Any] = {
         "architecture": "vgg16",
         "layer": config.layer,
-        "precision": _precision(config.precision, torch.device(device)),
+        "precision": settled_precision(config.precision, torch.device(device)),
         "weights_name": weights_name(config.weights),
         "weights": config.weights
         if by_name
@@ -213,8 +214,8 @@ def _check_pictures(frames: np.ndarray) -> None:
 def _check(config: VggConfig) -> None:
     if config.layer not in CLASSIFIER_DEPTH:
         raise UsageError(f"no VGG layer {config.layer!r}; choose fc6 or fc7")
-    if config.precision not in ("float32", "bfloat16", "auto"):
-        raise UsageError(f"no precision {config.precision!r}; choose float32, bfloat16 or auto")
+    if config.precision not in PRECISIONS:
+        raise UsageError(f"no precision {config.precision!r}; choose {', '.join(PRECISIONS)}")
     if config.batch_size < 1:
         raise UsageError(f"a batch of {config.batch_size} pictures; choose 1 or more")
     digits = config.weights_sha256
@@ -222,12 +223,3 @@ def _check(config: VggConfig) -> None:
         raise UsageError(f"weights_sha256 {digits!r}: give 8 to 64 hexadecimal digits")
     if digits is not None and is_by_name(config.weights):
         raise UsageError("weights_sha256 goes with a weights file; torchvision's own are checked")
-
-
-def _precision(wanted: str, device: torch.device) -> str:
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    abilities = torch.cpu.get_capabilities()
-    return "bfloat16" if abilities.get("avx512_bf16") or abilities.get("amx_bf16") else "float32"

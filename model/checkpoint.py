@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from torch import nn
 from featurize.atomic import remove_stale, write_bytes, write_text
 from featurize.errors import ModelError, StaleError, TrainError
 from featurize.plain_json import parse_json
+from featurize.precision import settled_precision
 
 CONFIG = "config.json"
 LOG = "log.jsonl"
@@ -59,6 +60,19 @@ def begin_run(run: Path, config: Mapping[str, Any], *, redo: bool) -> bool:
             "choose another folder, or pass --redo to make it again"
         )
     return (run / DONE).is_file()
+
+
+def run_precision(runs: Iterable[Path], wanted: str, device: torch.device) -> str:
+    """ "float32" or "bfloat16": what "auto" means for ``runs``, seeds of one.
+
+    It is what the first of them was begun in, so that a run may go on with another device; where
+    none has been begun, what the device is faster in.
+    """
+    begun = (run / CONFIG for run in runs)
+    path = next((path for path in begun if path.is_file()), None) if wanted == "auto" else None
+    train = read_json(path).get("train") if path else None
+    stored = train.get("precision") if isinstance(train, dict) else None
+    return stored if stored in ("float32", "bfloat16") else settled_precision(wanted, device)
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:

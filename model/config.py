@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from featurize.errors import TextError, UsageError
+from featurize.precision import PRECISIONS
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 MODALITIES = ("audio", "video", "text")
@@ -29,7 +30,6 @@ _ID_OF = {character: i for i, character in enumerate(ALPHABET)}
 
 MAX_LAYERS = 1000  # of one kind: building a million takes minutes before memory runs out
 ModalityWeights = tuple[float, float, float]  # audio, video, text
-PRECISIONS = ("float32", "bfloat16")
 # Over what the audio's mean and variance are taken off before frames are stacked.
 CMVN = ("none", "utterance", "speaker", "global")
 POSITIONS = ("sinusoidal", "none")
@@ -241,7 +241,9 @@ class TrainConfig(_Settings):
     train_fraction: float = 1.0
     fraction_seed: int = 0
     seed: int = 0
-    precision: str = "bfloat16"
+    # Of the products; weights, sums and losses stay in float32. "auto": bfloat16 where the device
+    # has instructions for it; a run keeps what it was begun in.
+    precision: str = "auto"
     compile: bool = False  # the transformers' layers, by torch.compile, in training
     # Of the dev utterances that are spelt out: Vaswani et al. 2017, section 6.1.
     beam_size: int = 4

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from featurize.errors import TrainError
+from featurize.precision import settled_precision
 from model.config import TrainConfig
 from model.data import Batch
 from model.run_state import Line, State
@@ -196,5 +197,5 @@ def _launch(
 
 def autocast(device: torch.device, config: TrainConfig) -> torch.autocast:
     """bfloat16 where it serves, if the settings say so; weights and sums stay in float32."""
-    is_half = config.precision == "bfloat16"
+    is_half = settled_precision(config.precision, device) == "bfloat16"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_half)

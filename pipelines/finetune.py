@@ -69,15 +69,19 @@ def finetune(
         UsageError: ``init`` is no finished pretraining run, or its encoder differs; no seeds.
         StoppedError: it was asked to stop, and has saved where it stands.
     """
+    from model.checkpoint import run_precision
     from model.world import choose_device, open_world
     from pipelines.finetune_seed import Place
 
     _check_request(kind, task, init, seeds)
-    asked = _Request(
-        work, run, kind, task, init, tuple(seeds), model, train, redo, progress, tell
-    )  # fmt: skip
     chosen_device = choose_device(device)
+    begun = [] if redo else [_folder(run, seed) for seed in seeds]
     with open_world(chosen_device) as world:
+        precision = world.first(partial(run_precision, begun, train.precision, chosen_device))
+        asked = _Request(
+            work, run, kind, task, init, tuple(seeds), model, replace(train, precision=precision),
+            redo, progress, tell,
+        )  # fmt: skip
         return _finetune(asked, Place(chosen_device, world))
 
 
@@ -140,7 +144,7 @@ def _run_of_seed(
     from pipelines.finetune_seed import new_network, train_seed
     from pipelines.model_card import CARD, finish_run, parameter_table
 
-    world, folder = place.world, asked.run / f"seed-{seed:02d}"
+    world, folder = place.world, _folder(asked.run, seed)
     settings = replace(asked.train, seed=seed)
     seeded = {**config, "seed": seed, "train": asdict(settings)}
     is_done = world.first(partial(checkpoint.begin_run, folder, seeded, redo=asked.redo))
@@ -160,6 +164,10 @@ def _run_of_seed(
     best = train_seed(folder, network, inputs, asked.model, settings, place, shown)
     world.first(partial(finish_run, folder))
     return {"status": "made", "best": best}
+
+
+def _folder(run: Path, seed: int) -> Path:
+    return run / f"seed-{seed:02d}"
 
 
 def _description(asked: _Request) -> dict[str, Any]:

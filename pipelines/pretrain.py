@@ -6,7 +6,7 @@ Reads WORK/features, writes RUN (see ``model.checkpoint`` for what a run holds).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,9 @@ def _pretrain(
     from model.train import fit
     from pipelines.model_card import CARD, finish_run, parameter_table
 
+    begun = [] if redo else [run]
+    precision = world.first(lambda: checkpoint.run_precision(begun, train.precision, device))
+    train = replace(train, precision=precision)
     with world.together():
         store = FeatureStore(
             work / "features", n_stacked_frames=model.n_stacked_frames, cmvn=model.cmvn

@@ -34,7 +34,8 @@ FORBIDDEN = {
     "model": {"pipelines", "cv2", "gensim", "torchvision", "torchaudio", "click", "joblib", "av"},
 }
 MODEL_MAY_USE = {
-    f"featurize.{name}" for name in ("shards", "errors", "atomic", "cmvn", "plain_json")
+    f"featurize.{name}"
+    for name in ("shards", "errors", "atomic", "cmvn", "plain_json", "precision")
 }
 
 

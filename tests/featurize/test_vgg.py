@@ -15,7 +15,6 @@ import torch
 from torchvision.models import VGG16_Weights, vgg16
 from torchvision.transforms.functional import center_crop, resize
 
-from featurize import vgg
 from featurize.errors import MediaError, ModelError, UsageError
 from featurize.media import read_frames
 from featurize.vgg import Vgg16, VggConfig, identity, prepare
@@ -163,15 +162,6 @@ def test_random_weights_follow_the_seed_and_leave_the_callers_state(extractor) -
     other = Vgg16(VggConfig(weights="random:8"))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert other.resolved["weights_sha256"] != extractor.resolved["weights_sha256"]
-
-
-@pytest.mark.parametrize(
-    ("abilities", "expected"),
-    [({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16"), ({}, "float32")],
-)
-def test_auto_precision_goes_by_the_processor(monkeypatch, abilities, expected) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
-    assert vgg._precision("auto", torch.device("cpu")) == expected
 
 
 def test_the_digest_of_a_weights_file_is_checked(tmp_path: Path, extractor) -> None:

@@ -75,6 +75,17 @@ def test_one_run_a_seed_and_a_second_call_leaves_them(
         finetune(features, tmp_path, kind="late-fusion", seeds=[0], **arguments)
 
 
+def test_all_seeds_are_of_the_precision_that_one_was_begun_in(
+    features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    arguments = {"model": tiny_model, "device": "cpu"}
+    for precision, seeds in (("bfloat16", [3]), ("auto", [0, 3])):
+        train = replace(tiny_train, max_epochs=1, precision=precision)
+        finetune(features, tmp_path, seeds=seeds, train=train, **arguments)
+    settings = (checkpoint.read_json(path) for path in tmp_path.glob("seed-*/config.json"))
+    assert [one["train"]["precision"] for one in settings] == ["bfloat16"] * 2
+
+
 def test_a_seed_gives_the_same_weights_alone_or_after_another(
     features, tiny_model, tiny_train, tmp_path: Path
 ) -> None:

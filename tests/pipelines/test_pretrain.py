@@ -93,6 +93,35 @@ def test_other_settings_or_features_are_stale(
         pretrain(other, unbroken, model=tiny_model, train=tiny_train)
 
 
+@pytest.mark.parametrize("begun_in", ["float32", "bfloat16"])
+def test_a_run_goes_on_in_the_precision_it_was_begun_in(
+    begun_in: str, features, tiny_model, tiny_train, tmp_path: Path
+) -> None:
+    """Whatever the processor of another machine would choose; only an explicit other is refused."""
+    arguments = {"model": tiny_model, "device": "cpu"}
+    first, auto = replace(tiny_train, precision=begun_in), replace(tiny_train, precision="auto")
+    with pytest.raises(Interruption):
+        pretrain(features, tmp_path, train=first, progress=stop_after(2), **arguments)
+    assert pretrain(features, tmp_path, train=auto, **arguments)["status"] == "made"
+    assert checkpoint.read_json(tmp_path / checkpoint.CONFIG)["train"]["precision"] == begun_in
+    assert [line["epoch"] for line in log(tmp_path)] == [1, 2, 3, 4]
+    (other,) = {"float32", "bfloat16"} - {begun_in}
+    with pytest.raises(
+        StaleError, match=f"train.precision is .{begun_in}. there and .{other}. now"
+    ):
+        pretrain(features, tmp_path, train=replace(first, precision=other), **arguments)
+
+
+def test_auto_is_what_the_device_is_faster_in(
+    features, tiny_model, tiny_train, tmp_path: Path, monkeypatch
+) -> None:
+    auto = replace(tiny_train, precision="auto", max_epochs=1)
+    for abilities, expected in (({"avx512_bf16": True}, "bfloat16"), ({}, "float32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=abilities: found)
+        pretrain(features, tmp_path, model=tiny_model, train=auto, device="cpu", redo=True)
+        assert checkpoint.read_json(tmp_path / checkpoint.CONFIG)["train"]["precision"] == expected
+
+
 def test_stops_without_progress(features, tiny_model, tiny_train, tmp_path: Path) -> None:
     train = replace(tiny_train, lr_scale=1e-9, max_epochs=50, patience=2)
     pretrain(features, tmp_path, model=tiny_model, train=train, device="cpu")
