@@ -23,6 +23,7 @@ from benchmarks.cluster_voxceleb2 import calculate
 from benchmarks.features_audio import make_recordings
 from benchmarks.features_video import make_clips
 from benchmarks.timing import Line, Options, Report, alternate, run
+from featurize.precision import settled_precision
 from pipelines.backends import Backend, Dask, Loky
 from pipelines.decode import DecodeSettings, decode_work
 from pipelines.extract import ExtractSettings
@@ -78,7 +79,7 @@ def _settings() -> ExtractSettings:
 
 def _limits() -> Iterator[Line]:
     """What two processes of this machine are over one, for work that shares nothing."""
-    works = {"products of matrices, bfloat16": _products, "copies of 64 MiB": _copies}
+    works = {"products of matrices": _products, "copies of 64 MiB": _copies}
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for name, work in works.items():
             runs = {n: partial(pool.map, work, range(n), chunksize=1) for n in (1, 2)}
@@ -91,7 +92,8 @@ def _limits() -> Iterator[Line]:
 
 def _products(_: int) -> None:
     torch.set_num_threads(1)
-    matrix = torch.ones(1024, 1024, dtype=torch.bfloat16)
+    precision = settled_precision("auto", torch.device("cpu"))
+    matrix = torch.ones(1024, 1024, dtype=getattr(torch, precision))
     for _ in range(100):
         matrix @ matrix
 

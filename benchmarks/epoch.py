@@ -1,7 +1,7 @@
 """A million utterances of 8 s at 5 frames a second: hours an epoch, by the whole training step.
 
 On a GPU the layers are compiled and the batch is the largest that fits; on a CPU it is small and
-nothing is compiled. All else is the same: bfloat16, both losses, clipping and Adam.
+nothing is compiled. All else is the same: both losses, clipping and Adam.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from model.build import MultitaskModel, build_multitask
 from model.config import ModelConfig, TrainConfig
 from model.data import Batch
 from model.heads import multitask_loss
+from model.step import autocast
 from model.train import compile_layers
 
 N_SPEAKERS, N_UTTERANCES, DURATION_S = 5994, 1_000_000, 8.0
 PAPER, TRAIN = ModelConfig(), TrainConfig()
 
 
-def epoch_table(report: Report, options: Options, device: torch.device, peak: float) -> None:
+def epoch_table(
+    report: Report, options: Options, device: torch.device, precision: str, peak: float
+) -> None:
     """Adds the table; ``peak`` is the rate that utilisation is measured by."""
     torch.manual_seed(0)
     model = build_multitask(PAPER, PAPER_DIMS, N_SPEAKERS).to(device).train()
@@ -34,7 +37,7 @@ def epoch_table(report: Report, options: Options, device: torch.device, peak: fl
     if on_gpu:
         compile_layers(model)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-5, fused=on_gpu)
-    step = _step(model, optimiser, device)
+    step = _step(model, optimiser, device, replace(TRAIN, precision=precision))
     n = largest_batch(step, device) if on_gpu else 4 if options.quick else 16
     batch = utterances(n, device)
     seconds = alternate({"step": lambda: step(batch)}, options.rounds)["step"]
@@ -45,7 +48,8 @@ def epoch_table(report: Report, options: Options, device: torch.device, peak: fl
         f"{N_UTTERANCES * seconds / n / 3600:,.1f}",
     )
     columns = ("utterances in a batch", "utterances/s", "MFU", "hours for a million")
-    report.table("Whole training step, 8 s at 5 frames a second, bfloat16", columns, [row])
+    title = f"Whole training step, 8 s at 5 frames a second, {precision}"
+    report.table(title, columns, [row])
 
 
 def largest_batch(step: Callable[[Batch], None], device: torch.device) -> int:
@@ -80,14 +84,17 @@ def utterances(n: int, device: torch.device) -> Batch:
 
 
 def _step(
-    model: MultitaskModel, optimiser: torch.optim.Optimizer, device: torch.device
+    model: MultitaskModel,
+    optimiser: torch.optim.Optimizer,
+    device: torch.device,
+    config: TrainConfig,
 ) -> Callable[[Batch], None]:
     def step(batch: Batch) -> None:
         optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16):
-            loss, _ = multitask_loss(model(batch), batch, TRAIN)
+        with autocast(device, config):
+            loss, _ = multitask_loss(model(batch), batch, config)
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), TRAIN.clip_norm)
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
         optimiser.step()
         synchronise(device)
 

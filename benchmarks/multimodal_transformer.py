@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from featurize.errors import UsageError
 from model.config import MODALITIES, ModelConfig
-from model.data import Batch, collate
+from model.data import Batch, Rows, collate
 from model.store import FeatureStore
 
 BATCH_SIZE = 24  # the default of its main.py
@@ -73,9 +73,9 @@ class PeerEncoder(nn.Module):
         )
 
 
-def shuffled_batches(store: FeatureStore, seed: int = 0) -> Iterator[Batch]:
+def shuffled_batches(store: FeatureStore, rows: Rows, seed: int = 0) -> Iterator[Batch]:
     """As its data loader makes them: 24 utterances at random, padded to the longest of them."""
-    order = np.random.default_rng(seed).permutation(len(store))
+    order = np.random.default_rng(seed).permutation(rows)
     numbers = np.zeros(len(store.speakers), np.int64)
     for first in range(0, len(order), BATCH_SIZE):
         yield collate(store, numbers, store.labels("emotion"), order[first : first + BATCH_SIZE])

@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.encoders import PAPER, encoders, forward_backward
+from benchmarks.encoders import PAPER, encoders, forward_backward, our_encoder
 from benchmarks.flops import encoder_flops, head_flops
 from benchmarks.multimodal_transformer import Dropouts, shuffled_batches
 from benchmarks.packed import packed_forward
@@ -22,46 +21,50 @@ from benchmarks.training_data import CHARACTERS_PER_WORD, PAPER_DIMS, durations_
 from model.attention import Transformer
 from model.config import TrainConfig
 from model.data import WINDOW_SHARDS, Batch, Loader, shuffled_groups
-from model.encoder import Encoder
+from model.step import autocast
 from model.store import FeatureStore
 from pipelines.pretrain import pretrain
 
 TARGET = {"cpu": 3.0, "cuda": 6.0}
 FRAMES_PER_BATCH = {"cpu": 4000, "cuda": 25_000}  # stacks; on a GPU the trainer's default
 WINDOW_UTTERANCES = WINDOW_SHARDS * 512
+MOST_AS_RUN = 2048  # utterances
 
 Work = Callable[[], None]
 
 
-def add_as_run(report: Report, options: Options, device: torch.device, store: FeatureStore) -> None:
-    """All utterances once: ours bucketed in bfloat16, the peer's padded batches in float32."""
-    loader = Loader(store, np.arange(len(store)), FRAMES_PER_BATCH[device.type], {})
+def add_as_run(
+    report: Report, options: Options, device: torch.device, store: FeatureStore, precision: str
+) -> None:
+    """Each utterance once: ours bucketed, in ``precision``; the peer's batches padded, float32."""
+    rows = np.arange(len(store))[:MOST_AS_RUN]
+    loader = Loader(store, rows, FRAMES_PER_BATCH[device.type], {})
     ours = [batch.to(device) for batch in loader.shuffled(seed=0, epoch=1)]
-    theirs = [batch.to(device) for batch in shuffled_batches(store)]
+    theirs = [batch.to(device) for batch in shuffled_batches(store, rows)]
     padding = [
         (who, len(batches), f"{_padding_share(batches):.1%}")
         for who, batches in (("ours", ours), ("peer", theirs))
     ]
-    title = f"{len(store)} utterances, mean {store.n_stacks.mean() / 20:.1f} s"
+    title = f"{len(rows)} utterances, mean {store.n_stacks[rows].mean() / 20:.1f} s"
     report.table(title, ("who", "batches", "padding of the audio"), padding)
-    half, single = torch.bfloat16, torch.float32
-    paper = Encoder(PAPER, PAPER_DIMS).to(device)
-    compared = encoders(options, device, Dropouts())
+    paper, compared = our_encoder(PAPER, device), encoders(options, device, Dropouts())
+    both = {"ours": paper, "ours, feed-forward 2,048": compared["ours"]}
     runs: dict[str, Work] = {
-        "ours": partial(forward_backward, paper, ours, half, device),
-        "ours, feed-forward 2,048": partial(forward_backward, compared["ours"], ours, half, device),
+        who: partial(forward_backward, encoder, ours, precision, device)
+        for who, encoder in both.items()
     }
     if "peer" in compared:
-        runs["peer"] = partial(forward_backward, compared["peer"], theirs, single, device)
+        runs["peer"] = partial(forward_backward, compared["peer"], theirs, "float32", device)
     rounds = 1 if options.quick else 3
-    per_s = {who: len(store) / seconds for who, seconds in alternate(runs, rounds).items()}
-    rows = [(who, f"{speed:.2f}") for who, speed in per_s.items()]
-    report.table("As each would be run, forward and backward", ("who", "utterances/s"), rows)
+    per_s = {who: len(rows) / seconds for who, seconds in alternate(runs, rounds).items()}
+    speeds = [(who, f"{speed:.2f}") for who, speed in per_s.items()]
+    title = f"As each would be run, forward and backward, ours in {precision}"
+    report.table(title, ("who", "utterances/s"), speeds)
     target = TARGET[device.type]
     lines = [
         Line(
             f"train_as_run_{key}_over_peer",
-            f"as run, {who}",
+            f"as run, {who}, {precision}",
             f"{per_s[who]:.2f} utterances/s",
             f"Multimodal Transformer: {per_s['peer']:.2f}",
             per_s[who] / per_s["peer"],
@@ -73,7 +76,7 @@ def add_as_run(report: Report, options: Options, device: torch.device, store: Fe
     report.lines("Against the Multimodal Transformer, as each would be run", lines)
 
 
-def add_packing(report: Report, options: Options, device: torch.device) -> None:
+def add_packing(report: Report, options: Options, device: torch.device, precision: str) -> None:
     """The audio transformer, packed and padded, same weights, on some batches of a whole window.
 
     A shuffle window is 16 shards of 512 utterances; the more there are, the less padding.
@@ -86,12 +89,12 @@ def add_packing(report: Report, options: Options, device: torch.device) -> None:
     n_real, n_all = lengths.sum(), sum(len(batch) * batch.max() for batch in batches)
     some = batches[: 1 if options.quick else 4]
     inputs = [_random_steps(batch, device) for batch in some]
-    encoder = Encoder(PAPER, PAPER_DIMS).to(device)
-    transformer = cast(Transformer, encoder.transformer["audio"])
+    transformer = Transformer(PAPER, PAPER.n_audio_layers).to(device)
+    config = TrainConfig(precision=precision)
 
     def over(forward: Callable[[Tensor, Tensor], Tensor]) -> None:
         for x, mask in inputs:
-            with torch.autocast(device.type, torch.bfloat16):
+            with autocast(device, config):
                 loss = forward(x, mask).float().square().mean()
             loss.backward()
         synchronise(device)
@@ -104,7 +107,7 @@ def add_packing(report: Report, options: Options, device: torch.device) -> None:
     n = sum(map(len, some))
     line = Line(
         "train_packed_over_padded",
-        "audio transformer, bfloat16, packed",
+        f"audio transformer, {precision}, packed",
         f"{n / median_s['packed']:.1f} utterances/s",
         f"padded: {n / median_s['padded']:.1f}",
         median_s["padded"] / median_s["packed"],
@@ -112,12 +115,18 @@ def add_packing(report: Report, options: Options, device: torch.device) -> None:
     report.lines(f"Sequence packing, {1 - n_real / n_all:.1%} padding in such a window", [line])
 
 
-def waiting_lines(
-    options: Options, device: torch.device, work: Path, peaks: dict[str, float]
-) -> Iterator[Line]:
-    """One epoch of the paper's model by ``trimodal pretrain``: waiting, and utilisation."""
+def waiting_lines(device: torch.device, work: Path, precision: str, peak: float) -> Iterator[Line]:
+    """An epoch of the paper's model by ``trimodal pretrain``: waiting, and utilisation.
+
+    On a GPU it is the third, as the first compiles.
+    """
+    on_gpu = device.type == "cuda"
     config = TrainConfig(
-        max_epochs=1, frames_per_batch=FRAMES_PER_BATCH[device.type], dev_fraction=0.1
+        max_epochs=3 if on_gpu else 1,
+        compile=on_gpu,
+        frames_per_batch=FRAMES_PER_BATCH[device.type],
+        dev_fraction=0.1,
+        precision=precision,
     )
     pretrain(work, work / "run", model=PAPER, train=config, device=device.type)
     line = json.loads((work / "run" / "log.jsonl").read_text().splitlines()[-1])
@@ -134,10 +143,10 @@ def waiting_lines(
     flops = 3 * np.mean([_flops_of(int(n), len(store.speakers)) for n in store.n_stacks])
     yield Line(
         "train_mfu",
-        f"model FLOPs, {PAPER.d_model}-d, bfloat16",
+        f"model FLOPs, {PAPER.d_model}-d, {precision}",
         f"{line['utterances_per_s']:.2f} utterances/s",
-        f"the best rate, {peaks['bfloat16'] / 1e12:.3g} TFLOP/s",
-        float(flops) * line["utterances_per_s"] / peaks["bfloat16"],
+        f"the best rate, {peak / 1e12:.3g} TFLOP/s",
+        float(flops) * line["utterances_per_s"] / peak,
     )
 
 

@@ -5,8 +5,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,6 +34,16 @@ def kaldi_root() -> Path:
     if not named:
         pytest.skip("no Kaldi here: set KALDI_ROOT to run this")
     return Path(named)
+
+
+@pytest.fixture(scope="session", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request) -> "torch.device":
+    """The CPU, and a GPU: the test runs on each; skips where there is no GPU."""
+    import torch
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    return torch.device(request.param)
 
 
 @pytest.fixture

@@ -90,12 +90,17 @@ def test_random_features_tell_pictures_apart_in_float16(features) -> None:
     assert len(np.unique(halves, axis=0)) == 3
 
 
-def test_weights_file_gives_the_same_network(weights_path: str, extractor, features) -> None:
+def test_weights_file_gives_the_same_network(
+    weights_path: str, extractor, features, device
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        loaded = Vgg16(VggConfig(weights=weights_path, batch_size=2))
+        loaded = Vgg16(VggConfig(weights=weights_path, batch_size=2), device=device.type)
     assert loaded.resolved == {**extractor.resolved, "weights": "vgg16.pth"}
-    np.testing.assert_array_equal(loaded(pictures(3)), features)
+    if device.type == "cpu":
+        np.testing.assert_array_equal(loaded(pictures(3)), features)
+    else:
+        np.testing.assert_allclose(loaded(pictures(3)), features, atol=1e-5)
 
 
 def test_fc6_is_the_first_hidden_layer(weights_path: str, reference) -> None:
@@ -133,9 +138,10 @@ def test_preprocessing_of_pil_images_differs_by_one_level_at_most() -> None:
 
 
 def test_bfloat16_on_real_faces(weights_path: str, shared_data: Path) -> None:
-    """Channels-last bfloat16 against float32 in torch's usual layout: RMS and angle."""
+    """Channels-last bfloat16 against float32 in torch's usual layout: RMS and angle, a picture a
+    clip."""
     clips = sorted((shared_data / "video").glob("*.m*"))
-    frames = [prepare(read_frames(clip, fps=1)[1][:2]) for clip in clips]
+    frames = [prepare(read_frames(clip, fps=1)[1][:1]) for clip in clips]
     frames = np.concatenate(frames)
     rough = Vgg16(VggConfig(weights=weights_path, precision="bfloat16"))(frames)
     exact = Vgg16(VggConfig(weights=weights_path))
@@ -144,13 +150,14 @@ def test_bfloat16_on_real_faces(weights_path: str, shared_data: Path) -> None:
     relative_rms = np.linalg.norm(rough - exact, axis=1) / np.linalg.norm(exact, axis=1)
     norms = np.linalg.norm(rough, axis=1) * np.linalg.norm(exact, axis=1)
     cosine = (rough * exact).sum(axis=1) / norms
-    assert len(frames) == 8 and 0 < relative_rms.max() < 0.02 and cosine.min() > 0.9998
+    assert len(frames) == 4 and 0 < relative_rms.max() < 0.02 and cosine.min() > 0.9998
     print(f"relative RMS {relative_rms.max():.4f}, cosine {cosine.min():.6f}")
 
 
 def test_bfloat16_is_within_two_per_cent(weights_path: str, extractor, features) -> None:
     rough = Vgg16(VggConfig(weights=weights_path, precision="bfloat16"))
-    error = np.linalg.norm(rough(pictures(3)) - features) / np.linalg.norm(features)
+    # One of the three: a processor without bfloat16 takes six seconds for it.
+    error = np.linalg.norm(rough(pictures(3)[:1]) - features[:1]) / np.linalg.norm(features[:1])
     assert 0 < error < 0.02
     assert rough.resolved["precision"] == "bfloat16"
     assert rough.resolved["weights_sha256"] == extractor.resolved["weights_sha256"]

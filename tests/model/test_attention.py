@@ -68,25 +68,27 @@ def test_attention_is_the_formula(n_batch, n_queries, n_keys, n_heads, causal, s
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_bfloat16_on_a_cpu_is_the_formula_to_its_precision(causal):
-    """Output and gradients of the products written out, against PyTorch's kernel in float64."""
+def test_bfloat16_is_the_formula_to_its_precision(causal, device):
+    """Output and gradients, on a CPU of the products written out, on a GPU of the fused kernel;
+    against PyTorch's kernel in float64 on a CPU."""
     torch.manual_seed(0)
     mask = None if causal else attendable(torch.rand(3, 9) < 0.6)[:, None, None, :]
     found, expected = (
         [torch.randn(3, 2, 9, 16, generator=torch.Generator().manual_seed(n)) for n in range(3)]
         for _ in range(2)
     )
-    found = [x.bfloat16().requires_grad_() for x in found]
+    found = [x.to(device, torch.bfloat16).requires_grad_() for x in found]
     expected = [x.bfloat16().double().requires_grad_() for x in expected]
-    output = scaled_dot_product(*found, mask, causal=causal)
+    seen = None if mask is None else mask.to(device)
+    output = scaled_dot_product(*found, seen, causal=causal)
     reference = torch.nn.functional.scaled_dot_product_attention(
         *expected, attn_mask=mask, is_causal=causal
     )
     for x in (output, reference):
         x.pow(2).sum().backward()
-    torch.testing.assert_close(output.double(), reference, rtol=0.02, atol=0.03)
+    torch.testing.assert_close(output.cpu().double(), reference, rtol=0.02, atol=0.03)
     for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours.grad.double(), theirs.grad, rtol=0.05, atol=0.15)
+        torch.testing.assert_close(ours.grad.cpu().double(), theirs.grad, rtol=0.05, atol=0.15)
 
 
 def test_attendable_opens_only_empty_rows():

@@ -20,7 +20,9 @@ MOST_GRAPHS = 4  # self-attention; attention to a source, or to one of a single 
 
 
 @pytest.mark.slow
-def test_losses_agree_and_sizes_are_not_compiled_anew(tiny, dims, make_batch, in_float32) -> None:
+def test_losses_agree_and_sizes_are_not_compiled_anew(
+    tiny, dims, make_batch, in_float32, device
+) -> None:
     """Of any sizes that differ; a batch of one utterance, left out here, has graphs of its own.
 
     Sizes that are equal by chance in the first batch are taken to be equal always, and compiled
@@ -39,14 +41,13 @@ def test_losses_agree_and_sizes_are_not_compiled_anew(tiny, dims, make_batch, in
         return in_float32(replace(made, speakers=made.speakers % 3))
 
     torch.manual_seed(0)
-    plain = build_multitask(replace(tiny, dropout=0.0), dims, n_speakers=3)
+    plain = build_multitask(replace(tiny, dropout=0.0), dims, n_speakers=3).to(device)
     compiled = copy.deepcopy(plain)
     compile_layers(compiled)
     task = MultitaskTask(CONFIG, dev=None, decoded=None)  # type: ignore[arg-type]
     one, other = (
         Stepper(
-            model, task, torch.optim.Adam(model.parameters()), CONFIG, State(), 8,
-            torch.device("cpu"), World(),
+            model, task, torch.optim.Adam(model.parameters()), CONFIG, State(), 8, device, World()
         )
         for model in (plain, compiled)
     )  # fmt: skip

@@ -46,6 +46,12 @@ def test_frames_are_stacked_as_in_training():
     )
 
 
+def test_each_device_gives_the_same(device):
+    expected = embed_utterance(random_network(), *random_arrays())
+    found = embed_utterance(random_network().to(device), *random_arrays())
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_what_is_missing_adds_nothing():
     network, (audio, video, text) = random_network(), random_arrays()
     alone = embed_utterance(network, audio)

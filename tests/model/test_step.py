@@ -16,7 +16,6 @@ from model.tasks import EmotionTask, MultitaskTask
 from model.world import World
 
 CONFIG = TrainConfig(precision="float32", warmup_steps=2)
-CPU = torch.device("cpu")
 TEXTS = ["hi there", "a", "its me again", "no", "yes yes"]
 
 
@@ -43,19 +42,19 @@ def emotion(tiny, dims, joint) -> tuple[nn.Module, EmotionTask]:
     return model, EmotionTask(None, weight)  # type: ignore[arg-type]
 
 
-def stepper_of(kind, tiny, dims, joint) -> Stepper:
+def stepper_of(kind, tiny, dims, joint, device) -> Stepper:
     torch.manual_seed(0)
     model, task = kind(tiny, dims, joint)
-    model.double()
+    model.double().to(device)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.0)
-    return Stepper(model, task, optimiser, CONFIG, State(), 8, CPU, World())
+    return Stepper(model, task, optimiser, CONFIG, State(), 8, device, World())
 
 
 @pytest.mark.parametrize("kind", [multitask, emotion])
 @pytest.mark.parametrize("cuts", [(0, 1, 5), (0, 2, 4, 5), (0, 1, 2, 3, 4, 5)])
-def test_batches_of_a_step_are_the_joint_batch(kind, cuts, tiny, dims, joint) -> None:
+def test_batches_of_a_step_are_the_joint_batch(kind, cuts, tiny, dims, joint, device) -> None:
     """Of unequal batches, one of them without a known speaker; the weights agree to 1e-12."""
-    whole, cut = (stepper_of(kind, tiny, dims, joint) for _ in range(2))
+    whole, cut = (stepper_of(kind, tiny, dims, joint, device) for _ in range(2))
     before = [p.detach().clone() for p in whole.model.parameters()]
     batches = [part(joint, slice(a, b)) for a, b in zip(cuts, cuts[1:], strict=False)]
     for _ in range(3):
@@ -73,9 +72,11 @@ def test_batches_of_a_step_are_the_joint_batch(kind, cuts, tiny, dims, joint) ->
         assert cut.state.sums[name] == pytest.approx(total, rel=1e-6)  # told in float32
 
 
-def test_the_sums_are_of_means_over_characters_and_known_speakers(tiny, dims, joint) -> None:
-    stepper = stepper_of(multitask, tiny, dims, joint)
-    expected = stepper.task.losses(stepper.model, joint)
+def test_the_sums_are_of_means_over_characters_and_known_speakers(
+    tiny, dims, joint, device
+) -> None:
+    stepper = stepper_of(multitask, tiny, dims, joint, device)
+    expected = stepper.task.losses(stepper.model, joint.to(device))
     stepper.step([joint])
     stepper.settle()
     n_characters = sum(len(text) + 1 for text in TEXTS)
@@ -85,8 +86,8 @@ def test_the_sums_are_of_means_over_characters_and_known_speakers(tiny, dims, jo
         assert mean == pytest.approx(float(expected[name].detach()), rel=1e-6)
 
 
-def test_only_the_spoilt_batch_of_a_step_is_named(tiny, dims, joint) -> None:
-    stepper = stepper_of(multitask, tiny, dims, joint)
+def test_only_the_spoilt_batch_of_a_step_is_named(tiny, dims, joint, device) -> None:
+    stepper = stepper_of(multitask, tiny, dims, joint, device)
     batches = [part(joint, slice(i, i + 1)) for i in range(5)]
     spoilt = [*batches[:3], replace(batches[3], audio=batches[3].audio * torch.nan), batches[4]]
     stepper.step(batches)
@@ -95,8 +96,8 @@ def test_only_the_spoilt_batch_of_a_step_is_named(tiny, dims, joint) -> None:
         stepper.step(batches)
 
 
-def test_points_are_kept_now_and_then(tiny, dims, joint) -> None:
-    stepper = stepper_of(emotion, tiny, dims, joint)
+def test_points_are_kept_now_and_then(tiny, dims, joint, device) -> None:
+    stepper = stepper_of(emotion, tiny, dims, joint, device)
     for _ in range(POINT_EVERY_STEPS + 2):
         stepper.step([joint])
     (point,) = stepper.state.points

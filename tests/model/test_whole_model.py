@@ -36,7 +36,7 @@ class Reference:
     """The model for one utterance without padding, in NumPy, written out step by step."""
 
     def __init__(self, model, config):
-        self.weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+        self.weights = {name: x.cpu().numpy() for name, x in model.state_dict().items()}
         self.config = config
 
     def affine(self, x, name):
@@ -161,7 +161,7 @@ configs = st.builds(
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), config=configs, n=st.integers(1, 4), seed=st.integers(0, 2**31))
-def test_the_model_is_the_reference(data, config, n, seed, dims, make_batch):
+def test_the_model_is_the_reference(data, config, n, seed, dims, make_batch, device):
     """Also a test of padding: the reference sees each utterance alone."""
     lengths = [
         data.draw(st.lists(st.integers(low, 7), min_size=n, max_size=n)) for low in (1, 0, 0)
@@ -169,7 +169,7 @@ def test_the_model_is_the_reference(data, config, n, seed, dims, make_batch):
     texts = ["hi", "it is", "so", "a b c"][:n]
     model, batch = make_model(config, dims, seed), make_batch(dims, *lengths, texts, seed=seed)
     with torch.no_grad():
-        found = model(batch, WEIGHTS)
+        found = model.to(device)(batch.to(device), WEIGHTS)
     reference = Reference(model, config)
     for i in range(n):
         counts = dict(zip(MODALITIES, (column[i] for column in lengths), strict=True))
@@ -184,29 +184,29 @@ def test_the_model_is_the_reference(data, config, n, seed, dims, make_batch):
 
 
 def assert_near(found, expected):
-    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(found.detach().cpu().numpy(), expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("norm_first", [True, False])
 @pytest.mark.parametrize("crossmodal_query", ["input", "encoded"])
-def test_padding_never_leaks(norm_first, crossmodal_query, tiny, dims, make_batch, alone):
+def test_padding_never_leaks(norm_first, crossmodal_query, tiny, dims, make_batch, alone, device):
     """Each utterance of a batch has the outputs and the share in the loss that it has alone.
 
     Lengths are random; one utterance lacks video, one text, one both. What stands in the paddings,
     here no number, changes no output and no gradient.
     """
     config = replace(tiny, norm_first=norm_first, crossmodal_query=crossmodal_query)
-    model, rng = make_model(config, dims), np.random.default_rng(0)
+    model, rng = make_model(config, dims).to(device), np.random.default_rng(0)
     texts = ["hi", "it is not so", "a b", "we", "padding"]
     lengths = [rng.integers(1, 30, 5).tolist(), [4, 0, 2, 0, 9], [0, 6, 1, 0, 3]]
     batch = spoilt(make_batch(dims, *lengths, texts), math.nan)
-    batch = replace(batch, speakers=batch.speakers % N_SPEAKERS)
+    batch = replace(batch, speakers=batch.speakers % N_SPEAKERS).to(device)
     together = model(batch)
     parts = [model(alone(batch, i)) for i in range(5)]
     for i, part in enumerate(parts):
         for name in ("character_logits", "speaker_logits", "embeddings"):
             mine, theirs = getattr(part, name)[0], getattr(together, name)[i]
-            assert_near(theirs[: len(mine)], mine.detach().numpy())
+            assert_near(theirs[: len(mine)], mine.detach().cpu().numpy())
     train, n_characters = TrainConfig(), [1 + len(text) for text in texts]
     loss, _ = multitask_loss(together, batch, train)
     found = torch.autograd.grad(loss, list(model.parameters()))

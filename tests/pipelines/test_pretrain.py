@@ -54,9 +54,14 @@ def test_writes_a_run_that_loads(unbroken: Path, features, tiny_model, tiny_trai
     assert not list(unbroken.glob(".*"))
 
 
-def test_learns_speaker_and_characters(features, tiny_model, tiny_train, tmp_path: Path) -> None:
+def test_learns_speaker_and_characters(
+    features, tiny_model, tiny_train, tmp_path: Path, device
+) -> None:
+    """On a GPU as it would be used there: compiled, and in bfloat16 where it has that."""
     train = replace(tiny_train, max_epochs=12, patience=12)
-    best = pretrain(features, tmp_path, model=tiny_model, train=train, device="cpu")["best"]
+    if device.type == "cuda":
+        train = replace(train, compile=True, precision="auto")
+    best = pretrain(features, tmp_path, model=tiny_model, train=train, device=device.type)["best"]
     lines = log(tmp_path)
     assert best["dev_loss"] < 0.5 * lines[0]["dev_loss"]
     assert best["dev_speaker_accuracy"] == 1.0
@@ -74,6 +79,22 @@ def test_stopped_between_epochs_ends_the_same(
         torch.rand(7)  # whatever else drew random numbers in between
     assert pretrain(features, tmp_path, **arguments)["status"] == "made"
     same_run(unbroken, tmp_path)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_stopped_on_a_gpu_it_goes_on(features, tiny_model, tiny_train, tmp_path, figures) -> None:
+    """With the same batches and random numbers; sums on a GPU may differ in their last bits."""
+    arguments = {"model": tiny_model, "train": tiny_train, "device": "cuda"}
+    pretrain(features, tmp_path / "whole", **arguments)
+    with pytest.raises(Interruption):
+        pretrain(features, tmp_path / "broken", **arguments, progress=stop_after(2))
+    torch.rand(7, device="cuda")
+    pretrain(features, tmp_path / "broken", **arguments)
+    whole, broken = figures(tmp_path / "whole"), figures(tmp_path / "broken")
+    assert [line["epoch"] for line in broken] == [1, 2, 3, 4]
+    for one, other in zip(whole, broken, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
 
 
 def test_a_finished_run_is_left_alone(unbroken: Path, features, tiny_model, tiny_train) -> None:
