@@ -21,7 +21,7 @@ from pipelines.exchange.kaldi_choice import choose
 from pipelines.exchange.kaldi_features import Archive, audio_headers, settings_files, write_archive
 from pipelines.exchange.kaldi_names import kaldi_names
 from pipelines.exchange.kaldi_sound import Sound, blocks, look_at
-from pipelines.exchange.kaldi_tables import Recordings, Tables, make_tables, recordings_of
+from pipelines.exchange.kaldi_tables import Known, Recordings, Tables, make_tables, recordings_of
 from pipelines.manifest import deciding, existing_folder, fingerprint
 from pipelines.workspace import Workspace
 
@@ -110,10 +110,10 @@ class _Export:
         recordings = recordings_of(self._choice.utterances, names)
         sounds = self._sounds(recordings, jobs, progress)
         features = None if self._headers is None else self._features(names.utterances, jobs)
-        tables = make_tables(
-            self._choice.utterances, names, recordings, sounds, texts=self._choice.texts,
-            features=features, root=self._workspace.corpus_root,
-        )  # fmt: skip
+        known = Known(
+            names, recordings, sounds, self._workspace.corpus_root, self._choice.texts, features
+        )
+        tables = make_tables(self._choice.utterances, known)
         if not tables.n_utterances:
             reason, n = Counter(tables.left_out.values()).most_common(1)[0]
             raise CorpusError(f"nothing can be exported to {self._out}; {n} times: {reason}")

@@ -62,27 +62,30 @@ def recordings_of(utterances: Iterable[Utterance], names: KaldiNames) -> Recordi
     )
 
 
-def make_tables(
-    utterances: Iterable[Utterance],
-    names: KaldiNames,
-    recordings: Recordings,
-    sounds: Mapping[str, Sound],
-    *,
-    root: Path,
-    texts: Mapping[str, str] | None,
-    features: Mapping[str, tuple[str, int]] | None,
-) -> Tables:
-    """Joins what is known of each utterance; one of which something is missing is left out.
+@dataclass(frozen=True)
+class Known:
+    """What is known of a workspace's utterances, beside themselves.
 
-    Args:
-        texts: id -> words; None: there are none, and no table of them.
-        features: Kaldi's name -> line of ``feats.scp`` and frames; None: there are none.
+    ``sounds`` is recording -> what was found in it; ``root`` the corpus's folder; ``texts`` id ->
+    words, None: there are none, and no table of them; ``features`` Kaldi's name -> line of
+    ``feats.scp`` and frames, None: there are none.
     """
-    tables = Tables()
+
+    names: KaldiNames
+    recordings: Recordings
+    sounds: Mapping[str, Sound]
+    root: Path
+    texts: Mapping[str, str] | None
+    features: Mapping[str, tuple[str, int]] | None
+
+
+def make_tables(utterances: Iterable[Utterance], known: Known) -> Tables:
+    """Joins what is known of each utterance; one of which something is missing is left out."""
+    tables, names = Tables(), known.names
     spoken: dict[str, list[str]] = defaultdict(list)
     for utterance in utterances:
         try:
-            rows = _rows(utterance, names, recordings, sounds, root, texts, features)
+            rows = _rows(utterance, known)
         except CorpusError as error:
             tables.left_out[utterance.id] = str(error)
             continue
@@ -96,21 +99,31 @@ def make_tables(
     return tables
 
 
-def _rows(
-    utterance: Utterance,
-    names: KaldiNames,
-    recordings: Recordings,
-    sounds: Mapping[str, Sound],
-    root: Path,
-    texts: Mapping[str, str] | None,
-    features: Mapping[str, tuple[str, int]] | None,
-) -> dict[str, tuple[str, str]]:
+def _rows(utterance: Utterance, known: Known) -> dict[str, tuple[str, str]]:
     """Table -> key and value, of one utterance. Raises CorpusError when it cannot be exported."""
-    name, speaker = names.utterances[utterance.id], names.speakers[utterance.speaker]
-    if utterance.id not in recordings.of:
+    if utterance.id not in known.recordings.of:
         raise CorpusError("no audio file")
-    recording = recordings.of[utterance.id]
-    sound = sounds[recording]
+    name = known.names.utterances[utterance.id]
+    rows = _of_sound(utterance, name, known)
+    if utterance.video is not None:
+        recording = known.recordings.of[utterance.id]
+        rows["video.scp"] = (recording, _video_line(known.root, utterance.video))
+    if known.texts is not None:
+        if utterance.id not in known.texts:
+            raise CorpusError("no words: it was not decoded")
+        rows["text"] = (name, kaldi_text(known.texts[utterance.id]))
+    if known.features is not None:
+        if name not in known.features:
+            raise CorpusError("no audio features")
+        line, n_frames = known.features[name]
+        rows["feats.scp"], rows["utt2num_frames"] = (name, line), (name, str(n_frames))
+    return rows
+
+
+def _of_sound(utterance: Utterance, name: str, known: Known) -> dict[str, tuple[str, str]]:
+    """The tables that every utterance is in: who speaks, where and for how long."""
+    recording = known.recordings.of[utterance.id]
+    speaker, sound = known.names.speakers[utterance.speaker], known.sounds[recording]
     if sound.problem is not None:
         raise CorpusError(sound.problem)
     start_s, end_s = _segment(utterance, sound)
@@ -122,21 +135,10 @@ def _rows(
         "wav.scp": (recording, sound.line),
         "reco2dur": (recording, seconds_text(sound.duration_s)),
     }
-    if recordings.segments:
+    if known.recordings.segments:
         cut = f"{recording} {seconds_text(start_s)} {seconds_text(end_s)}"
         rows["segments"] = (name, cut)
-        rows["reco2id"] = (recording, recordings.told[recording])
-    if utterance.video is not None:
-        rows["video.scp"] = (recording, _video_line(root, utterance.video))
-    if texts is not None:
-        if utterance.id not in texts:
-            raise CorpusError("no words: it was not decoded")
-        rows["text"] = (name, kaldi_text(texts[utterance.id]))
-    if features is not None:
-        if name not in features:
-            raise CorpusError("no audio features")
-        line, n_frames = features[name]
-        rows["feats.scp"], rows["utt2num_frames"] = (name, line), (name, str(n_frames))
+        rows["reco2id"] = (recording, known.recordings.told[recording])
     return rows
 
 
