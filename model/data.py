@@ -303,7 +303,8 @@ def collate(
     padded = {}
     for modality in MODALITIES:
         sequences = [store.features(row, modality) for row in rows]
-        padded[modality], padded[f"{modality}_mask"] = _pad(sequences, store.dtypes[modality])
+        padded[modality], mask = _pad(sequences, store.dtypes[modality], pins)
+        padded[f"{modality}_mask"] = mask
     batch = Batch(
         ids=tuple(store.id(row) for row in rows),
         **padded,
@@ -314,16 +315,24 @@ def collate(
     return batch.pinned() if pins else batch
 
 
-def _pad(sequences: Sequence[np.ndarray], dtype: np.dtype) -> tuple[Tensor, Tensor]:
+def _pad(sequences: Sequence[np.ndarray], dtype: np.dtype, pins: bool) -> tuple[Tensor, Tensor]:
     """(n_i, D) arrays -> (B, max n, D) and the mask of what is real (B, max n)."""
     lengths = np.array([len(sequence) for sequence in sequences])
     n_steps = max(1, int(lengths.max()))
-    padded = np.empty((len(sequences), n_steps, sequences[0].shape[1]), dtype)
+    padded = _empty((len(sequences), n_steps, sequences[0].shape[1]), dtype, pins)
     for target, sequence in zip(padded, sequences, strict=True):
         target[: len(sequence)] = sequence
         target[len(sequence) :] = 0
     mask = np.arange(n_steps) < lengths[:, None]
     return torch.from_numpy(padded), torch.from_numpy(mask)
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype, pins: bool) -> np.ndarray:
+    """Room for a batch; pinned, it is PyTorch's, who keeps it for the next and spares a copy."""
+    if not pins:
+        return np.empty(shape, dtype)
+    like = torch.from_numpy(np.empty(0, dtype))
+    return torch.empty(shape, dtype=like.dtype, pin_memory=True).numpy()
 
 
 def _characters(store: FeatureStore, row: int) -> list[int]:
@@ -334,10 +343,10 @@ def _characters(store: FeatureStore, row: int) -> list[int]:
 
 
 def _pad_ids(sequences: Sequence[list[int]]) -> Tensor:
-    padded = torch.full((len(sequences), max(map(len, sequences))), PAD_ID)
+    padded = np.full((len(sequences), max(map(len, sequences))), PAD_ID, np.int64)
     for row, sequence in zip(padded, sequences, strict=True):
-        row[: len(sequence)] = torch.tensor(sequence)
-    return padded
+        row[: len(sequence)] = sequence
+    return torch.from_numpy(padded)
 
 
 def _prefetch(

@@ -1,5 +1,6 @@
 """The command line: one command a stage. Bodies only join settings, stages and the screen."""
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,9 @@ def main() -> None:
     Every stage reads what the one before it left in WORK and can be killed and run again.
     Start with `trimodal demo`.
     """
+    # Before PyTorch is loaded. Its threads wait for each other by spinning; on cores that something
+    # else uses as well that makes training ten times as slow (benchmarks/README.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @main.group()

@@ -127,6 +127,21 @@ def test_joins_by_id_and_masks_what_is_absent(tmp_path: Path) -> None:
     assert known == {"a": -1, "b": 4, "e": 4}
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_batches_in_pinned_memory_are_the_same(folder: Path) -> None:
+    """Also when the memory of earlier ones has been given out again."""
+    loaders = (
+        Loader(open_store(folder), np.arange(36), 60, {}, pins=pins) for pins in (False, True)
+    )
+    for plain, pinned in zip(*(loader.in_order() for loader in loaders), strict=True):
+        for name, value in vars(plain).items():
+            if name != "ids":
+                assert getattr(pinned, name).is_pinned() and not value.is_pinned()
+                assert getattr(pinned, name).equal(value)
+                assert getattr(pinned.to("cuda"), name).cpu().equal(getattr(plain.to("cpu"), name))
+
+
 @pytest.mark.parametrize("encoding", ["float16", "float32", "bfloat16", "int8_scaled"])
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 def test_batch_holds_what_was_stored(tmp_path: Path, encoding: str, compression: str) -> None:
