@@ -27,7 +27,7 @@ def test_scores_are_those_of_the_best_epoch(tmp_path) -> None:
         best["dev_speaker_accuracy"], abs=1e-4
     )
     table = report.tables[0]
-    losses = dict(zip(table.columns[0].cells, table.columns[3].cells, strict=True))
+    losses = dict(zip(table.columns[0].cells, table.columns[4].cells, strict=True))
     assert losses["all inputs"] == f"{best['dev_loss']:.3f}"
     assert losses["audio features zero"] != losses["all inputs"]
     assert json.loads((run / "config.json").read_text())["n_speakers"] == 16

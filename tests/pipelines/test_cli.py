@@ -1,5 +1,6 @@
 """The command line: help for every command, and one clear line for every mistake."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -48,6 +49,23 @@ def test_help_answers_at_once() -> None:
     code = f"import sys, pipelines.cli; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(
+    given: str | None, expected: str, tmp_path: Path
+) -> None:
+    """In a process of its own: it has to be said before PyTorch is loaded."""
+    code = (
+        "import atexit, os, sys; from pipelines.cli import main\n"
+        "atexit.register(lambda: print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules))\n"
+        "main(['status', sys.argv[1]])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    found = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert found.stdout.splitlines()[-1] == f"{expected} False"
 
 
 def prepared(trimodal: Trimodal, corpora: Path, work: Path, corpus: str) -> Path:
