@@ -8,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from model.build import build_multitask
+from model.build import build_downstream, build_multitask
 from model.config import MODALITIES, SOS_ID, ModelConfig, TrainConfig
-from model.heads import multitask_loss
+from model.heads import emotion_loss, multitask_loss
 
 WEIGHTS = (0.5, 0.3, 0.2)
 N_SPEAKERS = 4
@@ -247,3 +248,23 @@ def test_each_setting_changes_the_outputs(tiny, dims, make_batch):
         other.load_state_dict(usual.state_dict(), strict=name != "norm_first")
         difference = (other(batch).embeddings - usual(batch).embeddings).abs().max()
         assert difference > 1e-3, name
+
+
+@pytest.mark.parametrize("kind", ["multitask", "crossmodal"])
+def test_nothing_is_left_on_the_cpu(kind, tiny, dims, make_batch, in_float32):
+    """By tensors without content, which PyTorch takes for a GPU's and does not mix with others."""
+    gpu = torch.device("cuda")
+    with FakeTensorMode():
+        with gpu:
+            multitask = build_multitask(tiny, dims, N_SPEAKERS)
+            downstream = build_downstream("crossmodal", tiny, dims)
+        batch = in_float32(make_batch(dims, [5, 3], [2, 0], [3, 4]))
+        on_gpu = batch.to(gpu)
+        if kind == "multitask":
+            outputs = multitask(on_gpu)
+            found = multitask_loss(outputs, on_gpu, TrainConfig())[0]
+        else:
+            found = emotion_loss(downstream(on_gpu), on_gpu.labels, torch.ones(6, device=gpu))
+        assert found.device.type == "cuda" and found.shape == ()
+        with pytest.raises(Exception, match="cuda.*cpu|cpu.*cuda"):
+            multitask(replace(on_gpu, text=batch.text))
