@@ -36,13 +36,20 @@ def kaldi_root() -> Path:
     return Path(named)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What is marked ``gpu`` is skipped where there is no GPU."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no GPU here")
+
+
 @pytest.fixture(scope="session", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request) -> "torch.device":
-    """The CPU, and a GPU: the test runs on each; skips where there is no GPU."""
+    """The CPU, and a GPU: the test runs on each."""
     import torch
 
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no GPU here")
     return torch.device(request.param)
 
 

@@ -128,7 +128,6 @@ def test_joins_by_id_and_masks_what_is_absent(tmp_path: Path) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_batches_in_pinned_memory_are_the_same(folder: Path) -> None:
     """Also when the memory of earlier ones has been given out again."""
     loaders = (

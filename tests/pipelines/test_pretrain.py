@@ -82,7 +82,6 @@ def test_stopped_between_epochs_ends_the_same(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_stopped_on_a_gpu_it_goes_on(features, tiny_model, tiny_train, tmp_path, figures) -> None:
     """With the same batches and random numbers; sums on a GPU may differ in their last bits."""
     arguments = {"model": tiny_model, "train": tiny_train, "device": "cuda"}
